@@ -34,14 +34,7 @@ def reconcile_jobs(journal: JournalReader, settings: ClientOptions, terminal: Te
     ledger = service.ledger
     if ledger is None:
         raise UsageError(f"{service.title} has no ledger to ask for: look at {service.key_url}")
-
-    # The jobs are read twice instead of being kept: there may be very many.
-    attempts = chain(
-        (progress.attempt for _, progress in journal.all_jobs()), (attempt for _, attempt in journal.earlier_attempts())
-    )
-    submitted = ((one.request_id, one.submitted_at) for one in attempts if one.submitted_at)
-    moments = (Intent.of(request_id).earliest_moment(submitted_at) for request_id, submitted_at in submitted)
-    since = min(moments, default=clock.wall() - UNKNOWN_CLOCK_MARGIN) - WINDOW_MARGIN
+    since = _earliest_submission(journal) - WINDOW_MARGIN
 
     async def ask() -> Reconciliation:
         async with VideoClient(**settings) as client:
@@ -56,6 +49,22 @@ def reconcile_jobs(journal: JournalReader, settings: ClientOptions, terminal: Te
                 return reconcile(journal.all_jobs(), charges, earlier_attempts=journal.earlier_attempts())
 
     reconciled = in_loop(ask())
+    _show(reconciled, terminal)
+    return 1 if reconciled.findings else 0
+
+
+def _earliest_submission(journal: JournalReader) -> float:
+    """Return when the first job may have been sent, in seconds since 1970 by the service's clock."""
+    # The jobs are read twice instead of being kept: there may be very many.
+    attempts = chain(
+        (progress.attempt for _, progress in journal.all_jobs()), (attempt for _, attempt in journal.earlier_attempts())
+    )
+    submitted = ((one.request_id, one.submitted_at) for one in attempts if one.submitted_at)
+    moments = (Intent.of(request_id).earliest_moment(submitted_at) for request_id, submitted_at in submitted)
+    return min(moments, default=clock.wall() - UNKNOWN_CLOCK_MARGIN)
+
+
+def _show(reconciled: Reconciliation, terminal: Terminal) -> None:
     rows = [
         (bill.job, bill.generation_id, _or_unknown(bill.charged), _or_unknown(bill.noted)) for bill in reconciled.bills
     ]
@@ -72,7 +81,6 @@ def reconcile_jobs(journal: JournalReader, settings: ClientOptions, terminal: Te
         terminal.say("everything matches")
     if terminal.json:
         terminal.value(_as_json(reconciled))
-    return 1 if reconciled.findings else 0
 
 
 def _as_json(reconciled: Reconciliation) -> dict[str, Any]:

@@ -172,11 +172,15 @@ class SharedJobs:
                     reader.say_remarks(self._terminal.remark)
                     raise InvalidJobs(reader.problems)
             retried, refused, unknown = _queue_failed(journal, consent.settings) if retry_failed else (0, 0, 0)
-            queued += retried
             # Also jobs that another command planned and died over: whatever was begun has a place in the queue.
-            queued += enqueue_jobs(journal.db, journal.begun_ids(), begun=True)
+            queued += retried + enqueue_jobs(journal.db, journal.begun_ids(), begun=True)
             queued += enqueue_jobs(journal.db, planned_without_place(journal.db, names))
         reader.say_remarks(self._terminal.remark)
+        self._say_queued(queued, refused, unknown)
+        return 0
+
+    def _say_queued(self, queued: int, refused: int, unknown: int) -> None:
+        """Say how many jobs were queued, and of the failed ones how many were not and why."""
         self._terminal.say(f"{pluralize(queued, 'job')} queued")
         if refused:
             self._terminal.say(not_retried(refused))
@@ -185,7 +189,6 @@ class SharedJobs:
                 f"{pluralize(unknown, 'job')} not tried again: the service is too busy to say whether it has completed "
                 "the failed generation since, which would be bought twice. Give the command again later"
             )
-        return 0
 
     def work(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from math import inf
 from typing import Any
@@ -50,12 +50,6 @@ async def open_worker(
     worker = uuid4()
     registry = WorkerRegistry(worker, f"{socket.gethostname()}:{os.getpid()}")
     refusals: list[tuple[str, float | None]] = []
-
-    def broadcast(kind: str, seconds: float | None) -> None:
-        # The other workers need to hear of it once per heartbeat; a thousand refused requests would say no more.
-        if kind not in (pending for pending, _ in refusals):
-            refusals.append((kind, seconds))
-
     async with AsyncExitStack() as stack:
         connection = await stack.enter_async_context(_connected(dsn))
         await anyio.to_thread.run_sync(_check_tables, dsn)
@@ -66,7 +60,7 @@ async def open_worker(
         # Only to begin with: the limits that count are agreed on in `_join`, after all that can fail has been tried.
         limits_before = (await Account.read(connection)).limits
         permits = Permits(pool, limits_before.rate or inf)
-        fleet = WorkerShares(permits, broadcast, limits_before)
+        fleet = WorkerShares(permits, _noting(refusals), limits_before)
         chosen = {**settings, "upload": settings.get("upload") or await _fact(connection, UPLOAD)}
         client = await stack.enter_async_context(FleetClient(journal, learned, fleet.limiters, **chosen))
         await _check_key(client)
@@ -81,17 +75,29 @@ async def open_worker(
         stack.callback(records.close)
         stack.callback(feed.close)
         opened: list[Worker] = []
-
-        async def ours() -> AsyncIterator[Record]:
-            async for record in records:
-                if opened[0].still_ours(record):
-                    yield record
-
-        run = await stack.enter_async_context(client.work(ours(), store))
+        run = await stack.enter_async_context(client.work(_still_ours(records, opened), store))
         opened.append(
             Worker(dsn, until_empty, registry, account, client, journal, fleet, run, feed, refusals, copy_check)
         )
         yield opened[0]
+
+
+def _noting(refusals: list[tuple[str, float | None]]) -> Callable[[str, float | None], None]:
+    """Return what notes a refusal, with its seconds, for the next heartbeat."""
+
+    def note(kind: str, seconds: float | None) -> None:
+        # The other workers need to hear of it once per heartbeat; a thousand refused requests would say no more.
+        if kind not in (pending for pending, _ in refusals):
+            refusals.append((kind, seconds))
+
+    return note
+
+
+async def _still_ours(records: AsyncIterable[Record], opened: Sequence[Worker]) -> AsyncIterator[Record]:
+    """Give the jobs that are still this worker's, which is the one in `opened` by the time that the first one comes."""
+    async for record in records:
+        if opened[0].still_ours(record):
+            yield record
 
 
 async def _know_prices(client: FleetClient, journal: PostgresJournal, *, needed: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import typer
 
 from aimlvideo.cli.cost_estimate import CheckSummary, Tally, dollars_or_unknown
@@ -85,10 +87,7 @@ def check_file(
         again = may_ask and jobs.can_be_read_again
         if again and learn_without_a_run(settings, reader.unknown_models, sandbox=sandbox):
             return check_file(name, settings, terminal, file, sandbox=sandbox, may_ask=False)
-        reader.say_remarks(terminal.remark)
-        if terminal.json:
-            terminal.value({"problems": [str(problem) for problem in reader.problems]})
-        raise InvalidJobs(reader.problems)
+        _refuse(reader, terminal)
     reader.say_remarks(terminal.remark)
     summary = tally.summary(settings, facts)
     _show(summary, facts, terminal)
@@ -98,6 +97,14 @@ def check_file(
             "two identical ones are two clips (a column or field `id` names them)"
         )
     return _show_obstacles(summary, facts, terminal)
+
+
+def _refuse(reader: JobReader, terminal: Terminal) -> NoReturn:
+    """Say what is wrong with a file. Raises InvalidJobs."""
+    reader.say_remarks(terminal.remark)
+    if terminal.json:
+        terminal.value({"problems": [str(problem) for problem in reader.problems]})
+    raise InvalidJobs(reader.problems)
 
 
 def _show(summary: CheckSummary, facts: ServiceFacts, terminal: Terminal) -> None:

@@ -26,7 +26,7 @@ from aimlvideo.core.lost_submissions import WINDOW_MARGIN
 from aimlvideo.core.money.account import LogRow, ResourcePack
 from aimlvideo.core.money.pricing import Pricing
 from aimlvideo.core.service_clock import offset_remark
-from aimlvideo.core.wires.base import LookupById, Question, RequestLog
+from aimlvideo.core.wires.base import Ledger, LookupById, Question, RequestLog, TimedQuestion
 from aimlvideo.core.wires.expected_fields import BODY, Fields, Oddity, oddities
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import Busy, Refused, Rejected, ServiceError, Unclear
@@ -157,22 +157,13 @@ async def _diagnose(client: VideoClient, base_url: str) -> _Diagnosis:
         "balance, and the refusal to start with too little",
     )
     if service.packs is not None:
-        packs = service.packs
-        await doctor.ask(
-            "packs of units", packs.request(clock.wall()),
-            lambda answer: "; ".join(map(_pack, packs.read(answer))) or "none",
-            packs.fields, "balance, which shows them",
-        )  # fmt: skip
+        await doctor.ask_for_packs(service.packs)
     await doctor.ask_about(
         "key", service.key, lambda limits: limits.problem() or "it may make videos", "the key's own limit and scopes"
     )
     await doctor.ask_for_lookup(service.lookup)
     if service.ledger is not None:
-        ledger = service.ledger
-        await doctor.ask(
-            "ledger", ledger.request(None), lambda answer: pluralize(len(ledger.read(answer)[0]), "row"),
-            ledger.fields, "reconcile",
-        )  # fmt: skip
+        await doctor.ask_for_ledger(service.ledger)
     await doctor.ask_for_nothing()
     return diagnosis
 
@@ -218,6 +209,21 @@ class _Doctor:
         shown = [detail] if (refused and not unreadable) or not odd else []
         self._note(what, not (refused or odd), "; ".join([*shown, *map(str, odd[:3])]), without, odd)
         return None if refused else answer
+
+    async def ask_for_packs(self, packs: TimedQuestion[tuple[ResourcePack, ...]]) -> None:
+        """Ask for the packs of units that were bought beforehand."""
+        await self.ask(
+            "packs of units", packs.request(clock.wall()),
+            lambda answer: "; ".join(map(_pack, packs.read(answer))) or "none",
+            packs.fields, "balance, which shows them",
+        )  # fmt: skip
+
+    async def ask_for_ledger(self, ledger: Ledger) -> None:
+        """Ask for the first page of the ledger."""
+        await self.ask(
+            "ledger", ledger.request(None), lambda answer: pluralize(len(ledger.read(answer)[0]), "row"),
+            ledger.fields, "reconcile",
+        )  # fmt: skip
 
     async def ask_for_a_document(self) -> None:
         """Ask for the list of models, and for one model's document."""

@@ -69,8 +69,13 @@ def recover_journal(folder: Path, settings: ClientOptions, terminal: Terminal, s
         return remembered
 
     remembered = in_loop(work())
-    jobs = f"{pluralize(len(rows), 'job')} from {RESULTS}"
-    if not has_log:
+    _say_rebuilt(folder, len(rows), remembered if has_log else None, service, terminal)
+
+
+def _say_rebuilt(folder: Path, recorded: int, remembered: int | None, service: str, terminal: Terminal) -> None:
+    """Say what a journal was rebuilt of, and what to do before the next run; `remembered` is None without a log."""
+    jobs = f"{pluralize(recorded, 'job')} from {RESULTS}"
+    if remembered is None:
         terminal.say(jobs)
         terminal.problem(
             f"service {service} keeps no log of requests: what was in flight when the journal was lost, and has no "

@@ -70,10 +70,7 @@ def reconcile(
     What the log lists under a request id of ours belongs to that job, whether the journal knows of it or not, and what
     an earlier attempt was charged is a cost of its job, too.
     """
-    by_generation: defaultdict[str, list[Charge]] = defaultdict(list)
-    for charge in charges:
-        if charge.kind == USAGE or (charge.kind in GIVEN_BACK and charge.reference_id):
-            by_generation[charge.reference_id or "without a reference"].append(charge)
+    by_generation = _by_generation(charges)
     bills: list[_Bill] = []
     findings: list[str] = []
     owners: dict[str, str] = {}
@@ -88,9 +85,8 @@ def reconcile(
         has_failed = isinstance(progress.error, GenerationFailed)
         # Taken out: what is left at the end are charges that no job here accounts for.
         generation_charges = by_generation.pop(progress.generation_id, [])
-        bill = _Bill(job.id, progress.generation_id, _total_of(generation_charges), progress.cost_usd)
-        bills.append(bill)
-        findings += _about(bill, _times_charged(generation_charges), progress.stage, has_failed=has_failed)
+        bills.append(_Bill(job.id, progress.generation_id, _total_of(generation_charges), progress.cost_usd))
+        findings += _about(bills[-1], _times_charged(generation_charges), progress.stage, has_failed=has_failed)
     for job_id, attempt in earlier_attempts:
         # One that is another job's was named in an answer to this one by mistake.
         name = attempt.generation_id
@@ -98,19 +94,25 @@ def reconcile(
             generation_charges = by_generation.pop(name)
             bill = _Bill(job_id, name, _total_of(generation_charges), attempt.cost_usd)
             bills.append(bill)
-            has_failed = attempt.stage is Stage.FAILED
-            findings += _about(bill, _times_charged(generation_charges), attempt.stage, has_failed=has_failed)
+            times_charged, has_failed = _times_charged(generation_charges), attempt.stage is Stage.FAILED
+            findings += _about(bill, times_charged, attempt.stage, has_failed=has_failed)
     request_ids = {row.generation_id: row.request_id for row in logged if row.generation_id and row.request_id}
     used = {name: rest for name, rest in by_generation.items() if any(charge.kind == USAGE for charge in rest)}
     # One whose request id is in another run's form or name is not ours, and no mistake.
     others = [name for name in used if name in request_ids and request_ids[name][:PREFIX_LENGTH] not in jobs_by_prefix]
-    findings += (
-        f"a charge without a job: {_usd(rest)} for generation {name}"
-        for name, rest in used.items()
-        if name not in request_ids
-    )
+    without_a_job = ((name, rest) for name, rest in used.items() if name not in request_ids)
+    findings += (f"a charge without a job: {_usd(rest)} for generation {name}" for name, rest in without_a_job)
     findings += _unknown_to_us(logged, jobs_by_prefix, owners, by_generation)
     return Reconciliation(tuple(bills), tuple(findings), tuple(chain.from_iterable(used[name] for name in others)))
+
+
+def _by_generation(charges: Iterable[Charge]) -> dict[str, list[Charge]]:
+    """Return what was charged for each generation, and given back."""
+    by_generation: defaultdict[str, list[Charge]] = defaultdict(list)
+    for charge in charges:
+        if charge.kind == USAGE or (charge.kind in GIVEN_BACK and charge.reference_id):
+            by_generation[charge.reference_id or "without a reference"].append(charge)
+    return by_generation
 
 
 def _unknown_to_us(
