@@ -77,7 +77,7 @@ async def test_a_job_that_is_tried_again_before_its_worker_gave_up_its_place_is_
     async with JobQueue.open(dsn, uuid4()) as queue:
         place = (await queue.take(5))["one"]
         moved(dsn, stage)
-        queue_again(dsn, file, stage)
+        await anyio.to_thread.run_sync(queue_again, dsn, file, stage)
         await queue.done([place], succeeded=False)
         assert "one" in await queue.take(5)
 
