@@ -396,6 +396,23 @@ def test_an_id_of_the_job_s_own_stands_for_one_job_in_a_folder_whatever_file_nam
     assert len(gateway.accepted) == 1
 
 
+@pytest.mark.parametrize(
+    "fetched", [[["wait", "gen-0", "-o", "out"]], [["adopt", "out", "gen-0"], ["resume", "out"]]], ids=["wait", "adopt"]
+)
+def test_a_failed_generation_that_a_person_names_is_fetched_where_the_service_has_completed_it(
+    command: Command, service: FakeService, tmp_path: Path, fetched: list[list[str]]
+) -> None:
+    service.broken = {"gen-0": "out of paint"}
+    write(tmp_path / "jobs.jsonl", "a")
+    assert command(*run()).exit_code == 1
+    service.broken.clear()
+    for words in fetched:
+        done = command(*words)
+        assert done.exit_code == 0, done.output
+    assert (tmp_path / "out/a.mp4").exists()
+    assert len(service.accepted) == 1
+
+
 # One clip ----------------------------------------------------------------------------------------------------------
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.errors import InvalidJobs, LinkDead, OutOfPatience, Unclear
+from aimlvideo.errors import GenerationFailed, InvalidJobs, LinkDead, OutOfPatience, Unclear
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.downloads import Clip
@@ -129,6 +129,21 @@ async def test_a_clip_that_the_service_has_completed_since_it_failed_is_fetched_
     assert (result.ok, result.generation_id) == ((True, "gen-0") if is_repaired else (False, None))
     assert is_repaired or isinstance(result.error, InvalidJobs)
     assert len(service.accepted) == 1
+
+
+@pytest.mark.parametrize("is_repaired", [True, False])
+async def test_a_failed_generation_that_is_waited_for_by_its_id_is_asked_about_again(
+    tmp_path: Path, is_repaired: bool
+) -> None:
+    service = FakeService()
+    service.broken = {"gen-0": "out of paint"}
+    async with FakeClient(service, journal=tmp_path / "journal.sqlite3") as client:
+        await run_all(client, jobs(1))
+        if is_repaired:
+            service.broken.clear()
+        with nullcontext() if is_repaired else pytest.raises(GenerationFailed, match="out of paint"):
+            assert (await client.wait("gen-0")).job.id == "job0"
+    assert len(service.posted_at) == 1
 
 
 async def test_a_failed_generation_that_the_service_renders_again_is_waited_for(tmp_path: Path) -> None:
