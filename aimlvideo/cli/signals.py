@@ -87,20 +87,25 @@ def in_loop(work: Coroutine[Any, Any, T]) -> T:
         gc.set_threshold(IN_A_RUN)
 
     task: asyncio.Task[T] | None = None
+    is_interrupted = False
 
     async def run() -> T:
         nonlocal task
         task = asyncio.current_task()
+        if is_interrupted:
+            cancel()
         return await work
 
     def cancel() -> None:
-        if task is None:
-            raise KeyboardInterrupt
-        # The loop is closed: the run has ended by itself.
-        with suppress(RuntimeError):
-            task.get_loop().call_soon_threadsafe(task.cancel)
+        nonlocal is_interrupted
+        is_interrupted = True
+        if task is not None:
+            # The loop is closed: the run has ended by itself.
+            with suppress(RuntimeError):
+                task.get_loop().call_soon_threadsafe(task.cancel)
 
-    # Around the loop's own closing too: an exception in the middle of that leaves tasks that never clean up.
+    # Around the loop's own beginning and closing too: an exception in the middle of these leaves half a loop, and tasks
+    # that never clean up.
     with _Heard(cancel):
         try:
             return asyncio.run(run())

@@ -51,3 +51,28 @@ def test_a_signal_that_comes_when_the_run_has_ended_lets_what_still_cleans_up_do
     finally:
         signal.signal(number, before)
     assert cleaned_up == [number]
+
+
+def test_a_signal_that_comes_while_the_event_loop_is_made_cancels_the_run_at_its_first_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steps = []
+    new_event_loop = asyncio.new_event_loop
+
+    def interrupted() -> asyncio.AbstractEventLoop:
+        signal.raise_signal(signal.SIGTERM)
+        return new_event_loop()
+
+    async def run() -> None:
+        steps.append("begun")
+        await asyncio.sleep(0)
+        steps.append("gone on")
+
+    monkeypatch.setattr(asyncio.events, "new_event_loop", interrupted)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            in_loop(run())
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert steps == ["begun"]
