@@ -34,6 +34,7 @@ UNKNOWN_CLOCK_MARGIN = 26 * 3600.0
 UNKNOWN_MOMENT = "00000000"
 _WHOLE = re.compile(r"av-[0-9a-f]{12}-[0-9a-f]{8}-[0-9a-f]{8}-[0-9]-(?:u[0-9a-f]{1,12}-)?[0-9a-f]{10}")
 _OURS = re.compile(r"av-[0-9a-f]{12}-")
+_FIRST_FORM = re.compile(r"av-[0-9a-f]{12}-[0-9a-f]{10}")
 _INTENT = re.compile(r"av-[0-9a-f]{12}-([0-9a-f]{8})-([0-9a-f]{8})-([0-9])-(?:u([0-9a-f]{1,12})-)?.+")
 
 
@@ -135,8 +136,18 @@ class Intent(NamedTuple):
 def id_prefix(job: VideoJob) -> str:
     """Return what all request ids of this job begin with, so that a service's log leads back to it."""
     # Not of the parameters: a job whose prompt was corrected after a doubt must still find its first submission.
-    hashed = f"{job.id}\0{job.model}".encode(errors="surrogatepass")
-    return f"{NAMESPACE}{hashlib.sha256(hashed).hexdigest()[: PREFIX_LENGTH - 3]}"
+    return _prefix_of(f"{job.id}\0{job.model}")
+
+
+def is_for(job: VideoJob, request_id: str) -> bool:
+    """Tell whether a request id is one that we chose for this job."""
+    # Before the first release they were made of the job's id alone, and journals of that time are still about.
+    is_first_form = _FIRST_FORM.fullmatch(request_id) is not None
+    return request_id.startswith(id_prefix(job)) or (is_first_form and request_id.startswith(_prefix_of(job.id)))
+
+
+def _prefix_of(text: str) -> str:
+    return f"{NAMESPACE}{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[: PREFIX_LENGTH - 3]}"
 
 
 def is_of_another_job(job: VideoJob, progress: Progress) -> bool:
@@ -144,7 +155,7 @@ def is_of_another_job(job: VideoJob, progress: Progress) -> bool:
     request_id = progress.request_id
     # Before it is sent, and once it has failed, a job may stand for another model than it was submitted for.
     is_fixed = progress.stage not in (Stage.PLANNED, Stage.FAILED)
-    return bool(request_id and is_fixed and _OURS.match(request_id) and not request_id.startswith(id_prefix(job)))
+    return bool(request_id and is_fixed and _OURS.match(request_id) and not is_for(job, request_id))
 
 
 def account_fingerprint(api_key: str, base_url: str) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,23 @@ async def test_a_journal_of_a_newer_version_is_refused_and_says_what_to_do(path:
     with pytest.raises(JournalError, match="newer version of aimlvideo: update with pip"):
         async with open_journal(path):
             pass
+
+
+@pytest.mark.parametrize(
+    ("hashed", "token", "opens"),
+    [
+        ("rendering", "d6f42cb269", True),
+        ("rendering", "5b0f11aa-6a11c0de-0-d6f42cb269", False),  # a later form, which has the model in its hash
+        ("another job", "d6f42cb269", False),
+    ],
+)
+async def test_request_ids_from_before_the_first_release_are_of_the_job_whose_id_they_hash(
+    path: Path, hashed: str, token: str, opens: bool
+) -> None:
+    request_id = f"av-{hashlib.sha256(hashed.encode()).hexdigest()[:12]}-{token}"
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE jobs SET request_id=? WHERE id='rendering'", (request_id,))
+    with nullcontext() if opens else pytest.raises(JournalError, match="that of another job"):
+        async with open_journal(path) as journal:
+            records = {record.job.id: record.progress for record in journal.open_jobs()}
+            assert records["rendering"].request_id == request_id
