@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
+from pathlib import Path
 
 import typer
 
@@ -58,8 +59,22 @@ def exit_codes(terminal: Terminal) -> Iterator[Terminal]:
             # Python may find none left for a module that it loads late.
             terminal.problem(f"{error.strerror}: {error.filename}. {write_failure_advice(error)}")
             raise typer.Exit(UNFINISHED) from None
+        if _is_nowhere():
+            terminal.problem(
+                "this shell's current folder was deleted, or replaced by another one of its name: `cd` to one that is "
+                "there, then run again"
+            )
+            raise typer.Exit(WRONG_USAGE) from None
         # A stream that nobody takes has no name; what has one is a path that the system does not take, or refuses.
         if error.filename is None or not isinstance(error.filename, str | bytes | PathLike):
             raise
         terminal.problem(f"{os.fsdecode(error.filename)[:200]}: {error.strerror}")
         raise typer.Exit(WRONG_USAGE if error.errno in NO_SUCH_PATH else UNFINISHED) from None
+
+
+def _is_nowhere() -> bool:
+    """Tell whether the current folder, where relative paths begin, is there no more."""
+    try:
+        return not Path.cwd().exists()
+    except FileNotFoundError:
+        return True

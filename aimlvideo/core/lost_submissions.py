@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob
-from aimlvideo.core.jobs.request_ids import UNKNOWN_CLOCK_MARGIN, Intent, id_prefix
+from aimlvideo.core.jobs.request_ids import UNKNOWN_CLOCK_MARGIN, Intent, is_for
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.account import LogRow
 from aimlvideo.errors import UsageError
@@ -158,7 +158,7 @@ def contradiction(rows: Iterable[LogRow], record: Record, generation: str | None
     if generation in own_ids:
         return None
     row = next((row for row in listed if generation and row.generation_id == generation), None)
-    if row and row.request_id is not None and not row.request_id.startswith(id_prefix(job)):
+    if row and row.request_id is not None and not is_for(job, row.request_id):
         return (
             f"generation {generation} was bought for another job, or by another program: the service has it under the "
             f"client request id {row.request_id}, expected {progress.request_id}"

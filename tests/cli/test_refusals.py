@@ -75,3 +75,16 @@ def test_other_failures_are_tried_again_beside_refused_ones(command: Command, mo
     again = command(*quick("jobs.jsonl"), "--retry-failed")
     assert again.exit_code == 1
     assert rows(tmp_path / "out")["other"]["stage"] == "saved"
+
+
+@pytest.mark.parametrize("words", [["check", "jobs.jsonl"], ["run", "../jobs.jsonl", "-o", "../out"]])
+def test_a_current_folder_that_was_deleted_is_said(
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    result = command(*words)
+    assert result.exit_code == 2
+    assert "current folder was deleted" in result.output
+    assert "`cd`" in result.output

@@ -29,6 +29,7 @@ from aimlvideo.errors import Rejected, ServiceError, SettingsError, Unavailable,
 from aimlvideo.settings import Settings
 from aimlvideo.shell.descriptors import connections_that_fit
 from aimlvideo.shell.http.bodies import ACCEPTED, LARGE_AT_ONCE, TooLarge, clean_headers, read_body, spellings
+from aimlvideo.shell.http.deadline import Deadline
 from aimlvideo.shell.http.destinations import Destinations
 from aimlvideo.shell.http.proxies import Proxies
 from aimlvideo.shell.http.retrying import retrying
@@ -113,15 +114,18 @@ class HttpTransport:
                 headers |= self.service.authorize(request, self.api_key, now)
             elif self.destinations is not None:
                 self.destinations.check(target)
-            async with self.session.request(
-                request.method,
-                target,
-                data=body,
-                headers=headers,
-                allow_redirects=False,
-                auto_decompress=False,
-                timeout=_timeout(self.session, body),
-            ) as response:
+            async with (
+                Deadline(_seconds(body)),
+                self.session.request(
+                    request.method,
+                    target,
+                    data=body,
+                    headers=headers,
+                    allow_redirects=False,
+                    auto_decompress=False,
+                    timeout=_timeout(self.session, body),
+                ) as response,
+            ):
                 raw = await read_body(response, self._large_bodies)
                 clean = clean_headers(response.headers)
                 if self.service.signs:
@@ -193,17 +197,20 @@ async def open_session(
         yield session
 
 
+def _seconds(body: Any) -> float:
+    """Return how long a request with this body may take."""
+    return LARGE_DEADLINE if isinstance(body, io.BytesIO) else DEADLINE + len(body or b"") // SLOWEST
+
+
 def _timeout(session: aiohttp.ClientSession, body: Any) -> aiohttp.ClientTimeout:
-    """Return how long one request may take. One timer for all of it: a second one for each read is felt."""
+    """Return how long the parts of a request may take. A timer for each read beside that of the whole is felt."""
     usual = session.timeout
-    if isinstance(body, io.BytesIO):
-        return _within(LARGE_DEADLINE, usual.sock_connect, usual.sock_read)
-    return _within(DEADLINE + len(body or b"") // SLOWEST, usual.sock_connect)
+    return _within(usual.sock_connect, usual.sock_read if isinstance(body, io.BytesIO) else None)
 
 
-@lru_cache(maxsize=64)
-def _within(total: float, sock_connect: float | None, sock_read: float | None = None) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=total, sock_connect=sock_connect, sock_read=sock_read)
+@lru_cache(maxsize=8)
+def _within(sock_connect: float | None, sock_read: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, sock_connect=sock_connect, sock_read=sock_read)
 
 
 def _encoded(request: Request) -> Any:
