@@ -190,3 +190,13 @@ def test_a_doubt_is_not_settled_as_another_job_s_generation_or_one_of_an_earlier
     history.settle_doubts_by_hand_and_resume(**settle, lost_before=None, other=NO_EVENTS)
     assert history.world.endings["exit 0"] == 1
     history.teardown()
+
+
+def test_what_a_rebuilt_journal_has_of_the_log_is_not_bought_again_after_its_id_stood_for_another_model(
+    history: Promise,
+) -> None:
+    history.run_a_file(**{**FILE, "jobs": {"a": "waves", "d": "waves"}})
+    history.lose_the_journal_recover_and_resume(lines_lost=1, kill_at=None, retry_failed=False, other=NO_EVENTS)
+    two: dict[str, Any] = {"first": {"d": "hills"}, "second": {"a": "waves"}, "limit": 0.1, "other_limit": 0.1}
+    history.run_two_at_once(**NO_EVENTS, **two, intruder=False)
+    history.run_a_file(**{**FILE, "jobs": {"d": "waves"}})

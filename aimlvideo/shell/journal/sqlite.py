@@ -162,9 +162,9 @@ class SqliteJournal(SqliteReader):
         return len(ours)
 
     def _from_log(self, job: VideoJob) -> Record:
-        """Return a new job, as the generation that the service's log has for it, if it has one."""
+        """Return a planned job, as the generation that the service's log has for it, unless it had that before."""
         row = self._read("SELECT generation_id FROM found WHERE mark=?", (id_prefix(job),)).fetchone()
-        if row is None:
+        if row is None or any(attempt.generation_id == row[0] for attempt in self.attempts(job.id)):
             return Record(job, Progress())
         progress = Progress(Stage.RENDERING, generation_id=row[0], submitted_at=clock.wall())
         self.step(job, progress)
@@ -185,7 +185,9 @@ class SqliteJournal(SqliteReader):
         self._commits.write("UPDATE jobs SET run=?, folder=? WHERE id=?", (run, self._folder(job), job.id))
         record = self.find(job.id)
         assert record is not None
-        return Record(job, record.progress)
+        # It may have been planned for another model: for what it stands for now, the log may have a generation.
+        is_planned = record.progress.stage is Stage.PLANNED
+        return self._from_log(job) if is_planned and self._any_in_log else Record(job, record.progress)
 
     def _may_change(self, job: VideoJob, twice_in_this_run: bool) -> bool:
         """Let a job that was never sent, or failed unbilled, stand for another content: then it is planned anew."""

@@ -326,6 +326,19 @@ async def test_a_failed_job_was_tried_again_by_what_only_the_log_has_unless_its_
     assert journal.find("a").progress.generation_id == generation_id  # type: ignore[union-attr]
 
 
+async def test_a_generation_of_the_log_is_its_job_s_also_where_the_id_stood_for_another_model_meanwhile(
+    journal: SqliteJournal,
+) -> None:
+    one, other = named("a", prompt="waves"), VideoJob("m/other", id="a", prompt="waves")
+    journal.remember_found({Intent().request_id(one, "0123"): "gen-9"})
+    assert journal.plan(other, run=1).progress == Progress()
+    planned = journal.plan(one, run=2).progress
+    assert (planned.stage, planned.generation_id) == (Stage.RENDERING, "gen-9")
+    journal.step(one, planned.to(Stage.FAILED, error=errors.GenerationFailed("out of paint")))
+    assert journal.plan(other, run=3).progress == Progress()
+    assert journal.plan(one, run=4).progress == Progress(), "it had that one, which has failed"
+
+
 @pytest.mark.parametrize("stage", ["planned", "submitting", "in_doubt"])
 async def test_a_doubtful_line_is_left_out_so_that_the_log_is_asked_for_its_generation(
     journal: SqliteJournal, stage: str
