@@ -19,7 +19,6 @@ from aimlvideo.sandbox.prices import clip_price
 from aimlvideo.sandbox.responses import Refusal, about, as_json, cut_connection, read_json
 from aimlvideo.sandbox.seeded_random import Dice
 from aimlvideo.sandbox.state import Accepted, World
-from aimlvideo.sandbox.status_checks import check_in, is_dropped
 from aimlvideo.sandbox.submissions import lose_answer, receive
 from aimlvideo.sandbox.validation import find_faults
 
@@ -60,8 +59,8 @@ async def _check(request: web.Request) -> web.Response:
     """Answer a status check."""
     only(request, "generation_id")
     world = request.app[WORLD]
-    generation, dice = check_in(world, _find(world, request.query.get("generation_id", "")))
-    if is_dropped(world, dice):
+    generation, dice = world.check_in(_find(world, request.query.get("generation_id", "")))
+    if world.drops_check(dice):
         return cut_connection(request)
     return about(generation, as_json(as_generation(world, generation, dice, monotonic(), request.host)))
 

@@ -8,7 +8,6 @@ from aimlvideo.sandbox.generation import Generation, file_link
 from aimlvideo.sandbox.prices import CREDITS_PER_USD
 from aimlvideo.sandbox.seeded_random import Dice
 from aimlvideo.sandbox.state import World
-from aimlvideo.sandbox.status_checks import status_word
 
 _LIST_MODELS = (
     "klingai/video-v3-omni-",
@@ -42,7 +41,7 @@ def as_generation(world: World, generation: Generation, dice: Dice, now: float, 
     done = phase == "completed"
     answer = {
         "id": generation.id,
-        "status": status_word(world, dice, phase) or phase,
+        "status": world.odd_status_word(dice, phase) or phase,
         "video": _video(world, generation, host) if done else None,
         "error": _error(world, generation) if phase == "error" else None,
         "meta": {"usage": _usage(world, generation)} if done else None,

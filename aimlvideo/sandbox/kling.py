@@ -21,7 +21,6 @@ from aimlvideo.sandbox.prices import gateway_price
 from aimlvideo.sandbox.responses import Refusal, about, as_json, cut_connection, read_json
 from aimlvideo.sandbox.seeded_random import Dice
 from aimlvideo.sandbox.state import Accepted, World
-from aimlvideo.sandbox.status_checks import check_in, is_dropped, status_word
 from aimlvideo.sandbox.submissions import lose_answer, receive
 
 HOME = "/kling/v1/videos/"
@@ -81,11 +80,11 @@ async def check_anywhere(request: web.Request) -> web.Response:
 
 def _checked(request: web.Request, task: Generation | None) -> web.Response:
     world = request.app[WORLD]
-    generation, dice = check_in(world, task)
-    if is_dropped(world, dice):
+    generation, dice = world.check_in(task)
+    if world.drops_check(dice):
         return cut_connection(request)
     phase = generation.phase(monotonic())
-    word = status_word(world, dice, phase)
+    word = world.odd_status_word(dice, phase)
     return about(generation, as_json(in_shape(world.behaviour, generation, phase, request.host, word)))
 
 

@@ -12,10 +12,15 @@ from typing import Any
 
 from aimlvideo.sandbox.behaviour import Behaviour
 from aimlvideo.sandbox.film.storyboard import Storyboard
-from aimlvideo.sandbox.generation import Fate, Generation
+from aimlvideo.sandbox.generation import Fate, Generation, Phase
 from aimlvideo.sandbox.ledger import Ledger, Logbook, LogRow
+from aimlvideo.sandbox.responses import Refusal
 from aimlvideo.sandbox.seeded_random import Dice
 from aimlvideo.sandbox.stats import Stats
+
+_ODD_WORDS: dict[Phase, str] = {
+    "queued": "waiting", "generating": "active", "completed": "succeeded", "error": "failed",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,33 @@ class World:
             self.by_external_id[generation.external_task_id] = generation
         heappush(self._due, (generation.due, generation.number))
         self.tally.accept(generation.client_request_id or generation.external_task_id)
+
+    def check_in(self, generation: Generation | None) -> tuple[Generation, Dice]:
+        """Count a status check and return the generation with the chance of this check, or raise a `Refusal`."""
+        behaviour, now = self.behaviour, monotonic()
+        if generation is None:
+            self.tally.polls_unknown += 1
+            raise Refusal("not found")
+        self.tally.poll(generation, now)
+        dice = Dice(behaviour.seed, f"{generation.id}?{generation.polls}")
+        if now - generation.accepted_at < behaviour.appears_after:
+            raise Refusal("not found")
+        if dice.happens("poll_rate_limited", behaviour.poll_rate_limited):
+            raise Refusal("checked too often", retry_after=behaviour.retry_after)
+        if dice.happens("poll_error", behaviour.poll_error):
+            raise Refusal("check failed")
+        return generation, dice
+
+    def drops_check(self, dice: Dice) -> bool:
+        """Tell whether the connection is to be cut instead of the answer to a status check, and count it."""
+        dropped = dice.happens("poll_dropped", self.behaviour.poll_dropped)
+        self.tally.polls_dropped += dropped
+        return dropped
+
+    def odd_status_word(self, dice: Dice, phase: Phase) -> str | None:
+        """Return the undocumented word that this answer has for a state; None where it has the documented one."""
+        is_odd = dice.happens("unknown_status_words", self.behaviour.unknown_status_words)
+        return _ODD_WORDS[phase] if is_odd else None
 
     def settle(self, now: float) -> None:
         """Let happen what is due: generations end, clips are charged, rows are logged."""

@@ -12,7 +12,7 @@ import anyio
 
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.views.console import Screen
-from aimlvideo.views.snapshot import RunSnapshot, RunWatcher, watch
+from aimlvideo.views.snapshot import RunSnapshot, RunWatcher
 
 REDRAW_SECONDS = 0.25
 """Seconds between two drawings at least."""
@@ -29,7 +29,7 @@ def live_progress(watcher: RunWatcher, screen: Screen, *, is_interactive: bool) 
     async def until_left(display: Callable[[RunSnapshot], None], every: Iterable[float]) -> None:
         with scope:
             try:
-                await watch(watcher, display, every)
+                await watcher.watch(display, every)
             except OSError:  # nobody reads on, which ends the run
                 raise
             except Exception:

@@ -16,7 +16,7 @@ from aimlvideo.core.formatting import format_usd, redact_for_display
 from aimlvideo.core.jobs.job import Result
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.pipeline.run import Run
-from aimlvideo.views.snapshot import COLOURS, ORDER, RunSnapshot, RunWatcher, watch
+from aimlvideo.views.snapshot import COLOURS, ORDER, RunSnapshot, RunWatcher
 
 MAX_EMBED_BYTES = 8_000_000
 """Bytes of the largest clip that becomes part of the notebook itself."""
@@ -97,7 +97,7 @@ async def _update(watcher: RunWatcher, show: Callable[[str], None]) -> None:
     run = watcher.run
     going_on = takewhile(lambda _: not run.input_exhausted or run.entries, repeat(REFRESH_SECONDS))
     try:
-        await watch(watcher, lambda snapshot: show(_table_html(snapshot)), going_on)
+        await watcher.watch(lambda snapshot: show(_table_html(snapshot)), going_on)
     finally:
         show(_table_html(watcher.snapshot()))
 

@@ -164,6 +164,15 @@ class RunWatcher:
             spent_units=self._units_before + stats.units,
         )
 
+    async def watch(self, display: Callable[[RunSnapshot], None], every: Iterable[float]) -> None:
+        """Show the run again and again, with these seconds in between; what is dear to show is shown more rarely."""
+        for gap in every:
+            began = time.thread_time()
+            display(self.snapshot())
+            # Drawing gets a fixed share of the thread at most: with a hundred thousand jobs it must not slow the run
+            # that it shows.
+            await anyio.sleep(max(gap, (time.thread_time() - began) / SHARE))
+
     def _stages(self) -> dict[Stage, int]:
         stats = self.run.stats
         return {
@@ -209,16 +218,6 @@ class RunWatcher:
             yield Remaining(
                 counted.planned + coming, counted.outstanding, age, counted.durations() or DEFAULT_DURATIONS
             )
-
-
-async def watch(watcher: RunWatcher, display: Callable[[RunSnapshot], None], every: Iterable[float]) -> None:
-    """Show a run again and again, with these seconds in between; what is dear to show is shown more rarely."""
-    for gap in every:
-        began = time.thread_time()
-        display(watcher.snapshot())
-        # Drawing gets a fixed share of the thread at most: with a hundred thousand jobs it must not slow the run that
-        # it shows.
-        await anyio.sleep(max(gap, (time.thread_time() - began) / SHARE))
 
 
 def _waiting_for(run: Run, stages: Mapping[Stage, int]) -> str:

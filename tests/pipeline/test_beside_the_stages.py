@@ -12,7 +12,7 @@ from aimlvideo import Stage
 from aimlvideo.errors import Refused, Unclear
 from aimlvideo.pipeline import callbacks, poll_policies
 from aimlvideo.pipeline.poll import Poll
-from aimlvideo.views import live_progress
+from aimlvideo.views.snapshot import RunWatcher
 from tests.fakes import GATEWAY_JOB, FakeClient, FakeGateway, FakeService, answer, jobs, quick_downloads, run_all
 
 
@@ -80,7 +80,7 @@ async def test_a_call_of_the_service_that_surprises_is_its_own_job_s(monkeypatch
 async def test_a_screen_that_cannot_show_progress_ends_no_run(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(live_progress, "watch", surprising)
+    monkeypatch.setattr(RunWatcher, "watch", surprising)
     async with FakeClient(FakeService(seconds=20)) as client, client.run(jobs(3), progress=True) as results:
         assert all([result.ok async for result in results])
     assert "while progress was shown" in caplog.text

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from aimlvideo.sandbox import account, aimlapi, callbacks, kling, middleware, state, status_checks, submissions
+from aimlvideo.sandbox import account, aimlapi, callbacks, kling, middleware, state, submissions
 
-CLOCKED = (account, aimlapi, callbacks, kling, middleware, state, status_checks, submissions)
+CLOCKED = (account, aimlapi, callbacks, kling, middleware, state, submissions)
 
 
 @pytest.fixture
