@@ -165,16 +165,16 @@ class Tally:
         durations = {**self._documented(), **facts.times}
         most, rate = settings["max_outstanding"] or AUTO, settings.get("rate", RATE)
         return CheckSummary(
-            models=tuple(self._cost(model) for model, _ in self._jobs.most_common()),
+            models=tuple(
+                _ModelCost(model, count, self._dollars.get(model), self._unquoted[model])
+                for model, count in self._jobs.most_common()
+            ),
             jobs=self._jobs.total(),
             dollars=sum(self._dollars.values()) if self._dollars else None,
             unquoted=self._unquoted.total(),
             estimate=Estimate.of(self._jobs, durations, max_outstanding=most, rate=rate),
             balance=facts.balance,
         )
-
-    def _cost(self, model: str) -> _ModelCost:
-        return _ModelCost(model, self._jobs[model], self._dollars.get(model), self._unquoted[model])
 
     def _documented(self) -> dict[str, Durations]:
         models = {name: self._catalog.find(name) for name in self._jobs}

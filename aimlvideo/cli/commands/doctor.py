@@ -198,7 +198,7 @@ class _Doctor:
             return None
         finally:
             # Answers that refuse have a date too.
-            self._see_clock()
+            self.diagnosis.clock_offset = self.client.clock_offset
         odd = tuple(oddities(answer, fields)) if fields else ()
         try:
             detail, refused = read(answer), False
@@ -311,9 +311,6 @@ class _Doctor:
 
     def _note(self, what: str, understood: bool, detail: str, without: str, odd: tuple[Oddity, ...] = ()) -> None:
         self.diagnosis.findings.append(_Finding(what, understood, detail, "" if understood else without, odd))
-
-    def _see_clock(self) -> None:
-        self.diagnosis.clock_offset = self.client.clock_offset
 
 
 def _pack(pack: ResourcePack) -> str:

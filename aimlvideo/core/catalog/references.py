@@ -26,12 +26,8 @@ def check_with_references(
     # Before the stand-ins take the references' place, after which nobody could see what was wrong.
     if isinstance(model, Model) and (problems := list(_reference_problems(job, model))):
         raise InvalidJobs(problems)
-    return check(_with_stand_ins(job), catalog, service=service, strict=strict, legacy=legacy)
-
-
-def _with_stand_ins(job: VideoJob) -> VideoJob:
-    """Return a job that has links where it has references: checked and priced as if the clips were there."""
-    return job.with_params(with_references(job.params, _stand_in))
+    job = job.with_params(with_references(job.params, _stand_in))
+    return check(job, catalog, service=service, strict=strict, legacy=legacy)
 
 
 def _stand_in(reference: Reference) -> str:

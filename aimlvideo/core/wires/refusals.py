@@ -97,11 +97,6 @@ _NO_KEY = r"""(?ix)
     """
 
 
-def _names_no_key(text: str) -> bool:
-    """Tell whether a service's message says that it does not take the key."""
-    return bool(re.search(_NO_KEY, text))
-
-
 _TAKEN = r"""(?ix)
     \b(id|key)\b.{0,40}\b(already|duplicat\w*|not[ ]unique|taken|in[ ]use|conflicts?)\b
     | \b(duplicat\w*|already[ ](used|seen|existing))\b.{0,40}\b(id|key)\b
@@ -136,7 +131,7 @@ def refusals_in_words(request_id: str) -> Iterator[None]:
             raise Unclear(str(error), **about) from error
         if isinstance(error, ContentRefused):
             raise
-        if _names_no_key(str(error)):
+        if re.search(_NO_KEY, str(error)):
             about = {"status": error.status, "code": error.code, "request_id": error.request_id}
             raise Refused(str(error), wrong_key=True, **about) from error
         if _cannot_pay(str(error)):

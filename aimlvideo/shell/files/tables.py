@@ -46,6 +46,8 @@ FRENCH = frozenset(("nom", "modele", "texte", "duree", "secondes", "prompt_negat
 """Headers that are French and not Spanish."""
 TITLE_ROWS = 10
 """Rows that may stand above the header: a title, a date, a blank line."""
+ROW_NUMBERS = ("unnamed:_0", "index", "")
+"""Plain headers of the row numbers that pandas writes when it saves a table."""
 NEAR = 0.75
 """How much of a header has to be that of a name for a slip of the hand."""
 MOST_NAMED = 3
@@ -298,7 +300,7 @@ class Table:
         """Say once which columns are not sent, each with the parameter that its name is close to."""
         for header, models in columns.unsent.items():
             # Spreadsheet programs and pandas add a column of row numbers that nobody wants to hear about.
-            if _is_index(header):
+            if _plain_name(header) in ROW_NUMBERS:
                 continue
             hint = _meant(header, columns, [read for model in models if (read := self._catalog.find(model))])
             if not hint and columns.id_column is None and header == columns.headers[0]:
@@ -443,8 +445,3 @@ def _named(models: Collection[str]) -> str:
     names, others = sorted(models)[:MOST_NAMED], len(models) - MOST_NAMED
     *first, last = [*names, pluralize(others, "more model")] if others > 0 else names
     return f"{', '.join(first)} and {last}" if first else last
-
-
-def _is_index(header: str) -> bool:
-    """Tell the row numbers that pandas writes when it saves a table."""
-    return _plain_name(header) in ("unnamed:_0", "index", "")
