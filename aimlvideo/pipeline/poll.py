@@ -14,8 +14,8 @@ from typing import Any
 import anyio
 
 from aimlvideo.core.formatting import format_seconds
-from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.jobs.request_ids import are_of_two_jobs
+from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.request_ids import CLOCKS_AGREE, Intent, are_of_two_jobs
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.limits import PollBudget
 from aimlvideo.core.polling.observation import PollState
@@ -164,16 +164,22 @@ class Poll:
         if entry.ended:
             return
         entry.take_slot(self.slots)
-        now, accepted_at = clock.loop(), entry.progress.submitted_at
-        # Age by the wall clock, because only that survives a restart; never negative, because it may have been set
-        # back.
-        accepted = now - (max(0.0, clock.wall() - accepted_at) if accepted_at else 0.0)
+        now = clock.loop()
+        accepted = now - self._age(entry.progress, now)
         policy = self.policy_for(entry.job)
         waiting = _Waiting(entry, policy, PollState(accepted, accepted), deadline=now + entry.run.spec.patience)
         self._policies.add(policy)
         self._watched.set()
         self._by_id[entry.progress.generation_id or ""] = waiting
         self._sleep(waiting, now)
+
+    def _age(self, progress: Progress, now: float) -> float:
+        """Return for how long a generation has been accepted, in seconds."""
+        # By the wall clock, because that alone survives every restart; never negative, because it may have been set
+        # back.
+        age = max(0.0, clock.wall() - progress.submitted_at) if progress.submitted_at else 0.0
+        # One that was accepted a moment ago, as most are, needs no other witness.
+        return age if age < CLOCKS_AGREE else Intent.of(progress.request_id).age(age, self.send.clock.at(now), now)
 
     def owner_of(self, generation_id: str) -> str | None:
         """Return the id of the job whose generation of this id is waited for, or was a while ago."""

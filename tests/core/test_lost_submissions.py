@@ -194,3 +194,19 @@ def test_a_person_settles_a_doubt_by_a_generation_that_was_adopted_and_not_by_an
     assert settled_by_hand(doubt, "gen-1", [("gen-1", adopted)]).generation_id == "gen-1"
     with pytest.raises(UsageError, match="is that of job 'b' already"):
         settled_by_hand(doubt, "gen-1", [("b", adopted)])
+
+
+@pytest.mark.parametrize(
+    ("by_wall", "service_now", "uptime", "age"),
+    [
+        (43_000, None, 5_090, 90),  # set forward, by this machine's uptime
+        (43_000, SENT + 90, 10, 90),  # by the service's clock, after a new start of the machine
+        (43_000, None, 10, 43_000),  # nobody else can tell
+        (80, SENT + 90, 5_090, 80),
+        (80, SENT - 30, 5_090, 0),
+    ],
+)
+def test_a_submission_is_no_older_than_any_clock_says(
+    by_wall: float, service_now: float | None, uptime: float, age: float
+) -> None:
+    assert INTENT._replace(uptime=5_000).age(by_wall, service_now, uptime) == age

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from itertools import pairwise
 from math import floor
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -13,7 +14,7 @@ import anyio
 import pytest
 
 from aimlvideo import Stage
-from aimlvideo.core.polling.policy import FixedPolls
+from aimlvideo.core.polling.policy import FixedPolls, LearnedPolls
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import ContentRefused, GenerationFailed, OutOfPatience, Refused, Rejected, Unclear
 from aimlvideo.pipeline.poll_policies import PollPolicies
@@ -30,6 +31,7 @@ from tests.fakes import (
     answer,
     business_error,
     jobs,
+    quick_downloads,
     run_all,
 )
 
@@ -454,3 +456,23 @@ async def test_a_clock_that_stands_still_while_timers_ring_early_keeps_nothing_b
     service.checks.append(answer(429, retry_after="30"))
     async with FakeClient(service) as client:
         assert all(result.ok for result in (await run_all(client, jobs(3))).values())
+
+
+@for_each("hours", [-12, 12])
+async def test_a_wall_clock_that_is_set_between_two_runs_teaches_no_false_ages(
+    hours: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick_downloads(monkeypatch)
+    service, stepped = FakeService(seconds=100), 0.0
+    ages: list[float] = []
+    monkeypatch.setattr(LearnedPolls, "observe", lambda self, lo, hi, done: ages.append(hi))
+    monkeypatch.setattr(clock, "wall", lambda: service.now() + stepped)
+    line = {**JOB, "id": "a"}
+    async with FakeClient(service, poll="learned") as client:
+        with anyio.move_on_after(50):
+            await run_all(client, [line], output=tmp_path)
+    stepped = hours * 3600
+    async with FakeClient(service, poll="learned") as client:
+        assert (await run_all(client, [line], output=tmp_path))["a"].ok
+    assert ages
+    assert max(ages) < 150

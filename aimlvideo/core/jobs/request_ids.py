@@ -123,6 +123,19 @@ class Intent(NamedTuple):
             return watched
         return max(watched, min(passed, passed_here, has_run))
 
+    def age(self, by_wall: float, service_now: float | None, uptime: float) -> float:
+        """Return how many seconds ago the submission was: no more than any clock says that is known to tell.
+
+        A wall clock that was set forward in between would make a minute-old generation look stuck, and ask it rarely.
+        """
+        ages = [by_wall]
+        if service_now is not None and self.sent_at is not None:
+            ages.append(service_now - self.sent_at)
+        # Less than it was: the machine was started again, and its uptime says nothing of before.
+        if self.uptime is not None and uptime >= self.uptime:
+            ages.append(uptime - self.uptime)
+        return max(0.0, min(ages))
+
     def _has_run(self, uptime: float | None) -> float:
         """Return for how long this machine has run since the submission; infinite where its `uptime` does not tell."""
         # The two other clocks can be wrong together: a proxy on this machine tells the service's time by its clock, and
