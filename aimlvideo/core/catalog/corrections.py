@@ -38,8 +38,8 @@ LEGACY_RULES: dict[str, list[Raw]] = {
 }
 
 
-def _alone(first: str, others: Sequence[str], source: str) -> list[Raw]:
-    return [{"kind": "at_most_one", "fields": [first, other], "source": source} for other in others]
+def _picture_without(others: Sequence[str], source: str) -> list[Raw]:
+    return [{"kind": "at_most_one", "fields": ["image_url", other], "source": source} for other in others]
 
 
 _DOCS = "docs.aimlapi.com, descriptions in "
@@ -54,7 +54,7 @@ _EFFECTS_FOR_TWO, _EFFECTS_FOR_ONE = "hug|kiss|heart_gesture", "squish|expansion
 def _wan_3(source: str) -> list[Raw]:
     return [
         {**_END_NEEDS_BEGINNING, "source": source},
-        *_alone("image_url", _REFERENCES, source),
+        *_picture_without(_REFERENCES, source),
         {"kind": "at_most_one", "fields": ["file_url", "link_url"], "source": source},
         {"kind": "file", "fields": ["video_urls", "audio_urls"], "file": {"max_seconds": 15}, "source": source},
         {"kind": "note", "fields": [], "text": "video_urls last at most 15 s together, and so do audio_urls",
@@ -171,7 +171,7 @@ PROSE_RULES: dict[str, list[Raw]] = {
          "source": _DOCS + "PixVerse/v5.5"}
     ],
     "video-01": [_MINIMAX_FIRST_FRAME],
-    "x-ai/grok-imagine-video": _alone("image_url", ("reference_images",), _DOCS + "xAI/grok-imagine-video"),
+    "x-ai/grok-imagine-video": _picture_without(("reference_images",), _DOCS + "xAI/grok-imagine-video"),
 }  # fmt: skip
 
 _ASSET_IDS = ["asset://.+", "asset-[A-Za-z0-9_-]+"]

@@ -24,15 +24,15 @@ def _uninformed_survival(age: float) -> float:
     return UNINFORMED_MEDIAN / (UNINFORMED_MEDIAN + age)
 
 
-def _uninformed_prior(jobs: float = 0.5) -> AgeHistogram:
-    """Return the evidence of so many generations of an unknown model."""
+def _uninformed_prior() -> AgeHistogram:
+    """Return the evidence of half a generation of an unknown model."""
     evidence = AgeHistogram()
     for i, (start, width) in enumerate(zip(EDGES, WIDTHS, strict=True)):
         lived = log((UNINFORMED_MEDIAN + start + width) / (UNINFORMED_MEDIAN + start)) if isfinite(width) else 1.0
         evidence.add(
             i,
-            jobs * (_uninformed_survival(start) - _uninformed_survival(start + width)),
-            jobs * UNINFORMED_MEDIAN * lived,
+            (_uninformed_survival(start) - _uninformed_survival(start + width)) / 2,
+            UNINFORMED_MEDIAN * lived / 2,
         )
     return evidence
 
