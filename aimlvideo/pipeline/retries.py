@@ -14,7 +14,7 @@ from aimlvideo.errors import ContentRefused, GenerationFailed
 def jobs_to_resume(records: Iterator[Record]) -> Iterator[Record]:
     """Give the jobs as they go on; what moderation refused is not tried again unchanged."""
     for job, progress in records:
-        if progress.stage is not Stage.FAILED or has_unknown_content(job, progress):
+        if progress.stage is not Stage.FAILED or _has_unknown_content(job, progress):
             yield Record(job, progress)
         elif not is_still_refused(job, progress):
             yield Record(job, progress.for_retry())
@@ -24,12 +24,12 @@ def may_be_bought(record: Record, *, retry_failed: bool) -> bool:
     """Tell whether a run may buy a clip for a job that stands so: a lost answer may have to be sent again."""
     progress = record.progress
     if progress.stage is Stage.FAILED:
-        is_kept = is_still_refused(*record) or has_unknown_content(*record)
+        is_kept = is_still_refused(*record) or _has_unknown_content(*record)
         return retry_failed and progress.for_retry().stage is Stage.PLANNED and not is_kept
     return progress.stage in WITHOUT_GENERATION
 
 
-def has_unknown_content(job: VideoJob, progress: Progress) -> bool:
+def _has_unknown_content(job: VideoJob, progress: Progress) -> bool:
     """Tell whether a failed job cannot be sent again: it was adopted, or its journal rebuilt, and no file names it."""
     # The model alone would do for some: a clip of nothing that anybody asked for.
     return not job.params and progress.request_id is None and progress.for_retry().stage is Stage.PLANNED

@@ -254,7 +254,7 @@ class Download:
             compressed = response.headers.get("Content-Encoding", "identity") != "identity"
             self._check(response.status, response.headers, response.content_length)
             decompressor: Any = None
-            pace = Pace()
+            pace = _Pace()
             async for received in response.content.iter_chunked(CHUNK):
                 pace.check(len(received))
                 if compressed and not self._have and decompressor is None:
@@ -418,7 +418,7 @@ class Download:
     _host: str = ""
 
 
-class Pace:
+class _Pace:
     """How fast a download comes: below the least rate over a whole window it is given up."""
 
     def __init__(self) -> None:

@@ -24,7 +24,7 @@ from aimlvideo.errors import DownloadFailed, LinkDead, ServiceError, SettingsErr
 from aimlvideo.settings import Settings
 from aimlvideo.shell.descriptors import BREATH
 from aimlvideo.shell.files import downloads
-from aimlvideo.shell.files.downloads import Download, Pace
+from aimlvideo.shell.files.downloads import Download, _Pace
 from aimlvideo.shell.http import transport
 from aimlvideo.shell.http.bodies import spellings
 from aimlvideo.shell.http.destinations import Destinations, _is_public
@@ -170,7 +170,7 @@ async def test_redirects_without_end_are_said(session: aiohttp.ClientSession, tm
 def test_a_download_that_trickles_is_given_up_and_a_slow_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr(downloads.time, "monotonic", lambda: now)
-    slow, trickle = Pace(), Pace()
+    slow, trickle = _Pace(), _Pace()
     for now in range(0, 100, 5):
         slow.check(6000)
         if now < 30:
