@@ -226,7 +226,7 @@ class VideoClient:
         self._models = ServiceModels(self._settings.chosen_service, keeps=transport is None)
         self._prices = PriceList(self._settings.chosen_service, lambda: self._models.catalog)
         self._memory = InMemoryJournal()
-        self._folders = OpenFolders(self._uploads_of)
+        self._folders = OpenFolders(self._uploads_of, self._settings.service)
         self._upload_store: UploadStore | None = None
         self._spending = Spending()
         self._runs: set[Run] = set()

@@ -123,10 +123,10 @@ class _OpenFolder:
 class OpenFolders:
     """The folders that one client has open. Runs into the same one at the same time share its journal."""
 
-    def __init__(self, uploads_of: UploadsOf) -> None:
+    def __init__(self, uploads_of: UploadsOf, service: str) -> None:
         self._open: dict[Path, _OpenFolder] = {}
         self._lent: dict[Path, SqliteJournal] = {}
-        self._uploads_of = uploads_of
+        self._uploads_of, self._service = uploads_of, service
 
     def lend(self, path: Path, journal: SqliteJournal) -> None:
         """Let runs into a folder use its journal, which somebody else has from `open_folder_journal`, from here on."""
@@ -167,10 +167,24 @@ class OpenFolders:
         async with AsyncExitStack() as stack:
             if (journal := self._lent.get(_name(path))) is None:
                 journal = await stack.enter_async_context(open_folder_journal(path))
+                _claim_service(journal, path, self._service)
             ResultsFile.rewrite(path / RESULTS, _ended_jobs(journal, path, verify=verify, remote=remote))
             results = stack.enter_context(closing(ResultsFile(path / RESULTS)))
             uploads = await stack.enter_async_context(self._uploads_of(journal))
             return _OpenFolder(journal, results, uploads, stack.pop_all())
+
+
+def _claim_service(journal: Journal, folder: Path, service: str) -> None:
+    """Note with which service a folder is begun. Raises SettingsError where it has another one's generations.
+
+    Looked for at another service, a lost submission is not there, and would be bought again.
+    """
+    begun = journal.fact("service")
+    if begun not in (None, service):
+        raise SettingsError(f"{folder} was started with service={begun!r}: use that, or another folder")
+    # Of an earlier release's folder nobody knows it.
+    if begun is None and not journal.counts():
+        journal.note("service", service)
 
 
 def _name(path: Path) -> Path:

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
+from aimlvideo.cli.run_folder import RunFolder
 from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.errors import GenerationFailed, JournalError
+from aimlvideo.errors import GenerationFailed, JournalError, SettingsError
 from aimlvideo.shell.files.output_folders import open_folder_journal
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
-from tests.fakes import JOB, FakeClient, FakeService, quick_downloads, run_all
+from tests.fakes import GATEWAY_JOB, JOB, FakeClient, FakeGateway, FakeService, quick_downloads, run_all
 
 
 class PowerCut(BaseException):
@@ -81,3 +82,30 @@ async def test_a_journal_is_an_older_copy_where_the_results_have_a_paid_generati
     with refused if is_older else nullcontext():
         async with open_folder_journal(tmp_path):
             pass
+
+
+async def test_a_folder_that_was_begun_with_one_service_is_refused_to_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick_downloads(monkeypatch)
+    gateway, other = FakeGateway(seconds=5), FakeService(seconds=5)
+    async with FakeClient(gateway, service="kling") as client:
+        await run_all(client, [{**GATEWAY_JOB, "id": "a"}], output=tmp_path)
+    assert RunFolder(tmp_path).service() == "kling", "`aimlvideo resume` asks where it was bought"
+    async with FakeClient(other) as client:
+        with pytest.raises(SettingsError, match="was started with service='kling': use that, or another folder"):
+            await run_all(client, [{**JOB, "id": "b"}], output=tmp_path)
+    assert other.posted_at == []
+
+
+async def test_a_folder_of_an_earlier_release_whose_service_was_not_noted_goes_on_with_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick_downloads(monkeypatch)
+    async with FakeClient(FakeGateway(seconds=5), service="kling") as client:
+        await run_all(client, [{**GATEWAY_JOB, "id": "a"}], output=tmp_path)
+        async with open_journal(tmp_path / JOURNAL) as journal:
+            journal.forget("service")
+        for name in "bc":
+            results = await run_all(client, [{**GATEWAY_JOB, "id": name}], output=tmp_path)
+            assert results[name].stage is Stage.SAVED
