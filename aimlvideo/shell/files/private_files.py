@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
+
+from aimlvideo.errors import UsageError
 
 OWNER_ONLY = 0o600
 """Prompts, links and prices stand in a run's files: they are as private as its journal."""
@@ -27,3 +30,11 @@ def drop_link(path: Path) -> None:
     with suppress(OSError):
         if path.is_symlink():
             path.unlink()
+
+
+def refuse_special(path: Path) -> None:
+    """Raise UsageError for a pipe, a socket or a device in the place of a run's file: to open one may wait for ever."""
+    with suppress(OSError):
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise UsageError(f"{path} is a pipe, a socket or a device: expected a file. Move it away, then try again")

@@ -13,7 +13,7 @@ from typing import Any
 from aimlvideo.core.jobs.job import Result
 from aimlvideo.errors import DiskFailed
 from aimlvideo.shell.descriptors import write_failure_advice
-from aimlvideo.shell.files.private_files import drop_link, new_file, no_follow
+from aimlvideo.shell.files.private_files import drop_link, new_file, no_follow, refuse_special
 
 ODD_LETTERS = "backslashreplace"
 """Half a surrogate pair is written as JSON escapes it."""
@@ -35,6 +35,7 @@ class ResultsFile:
         self._path = path
         with _disk_error(path):
             drop_link(path)
+            refuse_special(path)
             self._file = open(path, "a", encoding="utf-8", errors=ODD_LETTERS, opener=no_follow)  # noqa: SIM115
             if _is_cut(path):
                 self._file.write("\n")
@@ -64,6 +65,7 @@ class ResultsFile:
     @staticmethod
     def count_lines(path: Path) -> tuple[int, int]:
         """Return how many lines a results file has, and how many of them are of failed jobs; 0 where there is none."""
+        refuse_special(path)
         lines = failed = 0
         with suppress(FileNotFoundError), path.open("rb") as file:
             for line in file:
@@ -77,6 +79,7 @@ class ResultsFile:
 
         Where a line cannot be read so, both are empty.
         """
+        refuse_special(path)
         with suppress(FileNotFoundError), path.open("rb") as file:
             for line in file:
                 # A generation that failed was paid only where its clip was ready, or where it was charged.
@@ -89,6 +92,7 @@ class ResultsFile:
     @staticmethod
     def read(path: Path) -> Iterator[dict[str, Any]]:
         """Give the lines of the file; one that was cut short by a crash is passed over."""
+        refuse_special(path)
         # A byte that was damaged costs its own line, not the file; a mark of an editor before the first costs none.
         with path.open(encoding="utf-8-sig", errors="replace") as file:
             for line in file:

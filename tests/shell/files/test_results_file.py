@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from aimlvideo.core.jobs.job import Progress, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.errors import DiskFailed, GenerationFailed
+from aimlvideo.errors import DiskFailed, GenerationFailed, UsageError
 from aimlvideo.shell.files.results_file import ResultsFile
 
 
@@ -97,3 +98,18 @@ def test_a_disk_that_cannot_be_written_is_said_as_that(path: Path, monkeypatch: 
     assert not path.exists()
     with pytest.raises(DiskFailed, match="cannot be written"):
         ResultsFile(path.parent / "none" / "results.jsonl")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes and sockets with a name on this system")
+@pytest.mark.parametrize("kind", [stat.S_IFSOCK, stat.S_IFIFO], ids=["socket", "pipe"])
+def test_a_pipe_or_socket_in_its_place_is_said_and_never_waited_for(path: Path, kind: int) -> None:
+    os.mknod(path, kind | 0o600)
+    uses: tuple[Callable[[], object], ...] = (
+        lambda: ResultsFile(path),
+        lambda: ResultsFile.count_lines(path),
+        lambda: list(ResultsFile.read(path)),
+        lambda: list(ResultsFile.paid_generations(path)),
+    )
+    for use in uses:
+        with pytest.raises(UsageError, match=r"results\.jsonl is a pipe, a socket or a device: expected a file"):
+            use()
