@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -143,7 +144,8 @@ def test_generate_prints_the_line_of_its_clip_and_also_of_one_that_failed(
     assert line["generation_id"]
     line = value_of(command(*words))
     assert (line["stage"], line["file"]) == ("saved", "waves.mp4")
-    assert line["bytes"] == (tmp_path / "waves.mp4").stat().st_size
+    clip = (tmp_path / "waves.mp4").read_bytes()
+    assert (line["bytes"], line["sha256"]) == (len(clip), hashlib.sha256(clip).hexdigest())
 
 
 @pytest.mark.real_time

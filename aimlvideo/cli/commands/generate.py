@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -172,7 +173,11 @@ class _ClipJournal:
         """Write down that the clip is saved; `journal` is the open one that has its job."""
         if self.path is not None and (record := journal.find(self.job.id)) is not None:
             saved = record.progress._replace(
-                stage=Stage.SAVED, file=self.output.name, bytes=result.bytes, saved_at=clock.wall()
+                stage=Stage.SAVED,
+                file=self.output.name,
+                bytes=result.bytes,
+                sha256=result.sha256,
+                saved_at=clock.wall(),
             )
             journal.step(record.job, saved)
 
@@ -324,8 +329,15 @@ async def _save(result: Result, output: Path) -> Result:
         await result.save(output)
     except (LinkDead, Rejected) as error:
         raise _ClipLost(result, error) from error
-    now, size = datetime.fromtimestamp(clock.wall(), UTC), (await anyio.Path(output).stat()).st_size
-    return replace(result, stage=Stage.SAVED, file=str(output), bytes=size, saved_at=now)
+    size, digest = await anyio.to_thread.run_sync(_size_and_hash, output)
+    now = datetime.fromtimestamp(clock.wall(), UTC)
+    return replace(result, stage=Stage.SAVED, file=str(output), bytes=size, sha256=digest, saved_at=now)
+
+
+def _size_and_hash(path: Path) -> tuple[int, str]:
+    """Return how many bytes a file has, and its SHA-256 in hexadecimal digits."""
+    with path.open("rb") as file:
+        return os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _say_what_is_odd(job: VideoJob, settings: ClientOptions, terminal: Terminal) -> None:
