@@ -22,6 +22,7 @@ from aimlvideo.distributed.shared_limits import Permits, WorkerShares
 from aimlvideo.distributed.worker import Worker
 from aimlvideo.errors import Busy, GenerationFailed, Rejected, ServiceError, SettingsError, Unavailable, Unclear
 from aimlvideo.shell.files.object_stores import ClipStore, open_worker_store
+from aimlvideo.shell.files.uploads import UploadStore
 from aimlvideo.shell.http.retrying import retrying
 from aimlvideo.shell.journal.base import UPLOAD
 from aimlvideo.shell.journal.postgres import PostgresJournal, open_postgres_journal
@@ -61,7 +62,7 @@ async def open_worker(
         limits_before = (await Account.read(connection)).limits
         permits = Permits(pool, limits_before.rate or inf)
         fleet = WorkerShares(permits, _noting(refusals), limits_before)
-        chosen = {**settings, "upload": settings.get("upload") or await _fact(connection, UPLOAD)}
+        chosen = {**settings, "upload": settings.get("upload") or await _queued_upload(connection)}
         client = await stack.enter_async_context(FleetClient(journal, learned, fleet.limiters, **chosen))
         await _check_key(client)
         store = stack.enter_context(open_worker_store(output, str(worker)))
@@ -155,6 +156,21 @@ async def _connected(dsn: str) -> AsyncIterator[Connection]:
 async def _fact(connection: Connection, name: str) -> str | None:
     row = await (await connection.execute("SELECT value FROM aimlvideo_facts WHERE name = %s", (name,))).fetchone()
     return row[0] if row else None
+
+
+async def _queued_upload(connection: Connection) -> str | None:
+    """Return the place for uploads that the jobs were queued with. Raises SettingsError where it cannot be used."""
+    url = await _fact(connection, UPLOAD)
+    if not url:
+        return None
+    try:
+        await UploadStore.opened(url)
+    except SettingsError as error:
+        raise SettingsError(
+            f"{error}. The jobs were queued with this place: name the right one for all workers by `aimlvideo enqueue "
+            "JOBS --upload URL`, or for this worker by --upload URL"
+        ) from error
+    return url
 
 
 async def _agree_on_service(connection: Connection, service: str) -> None:

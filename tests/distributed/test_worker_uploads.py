@@ -10,8 +10,10 @@ import pytest
 
 from aimlvideo.cli.job_reader import ReaderOptions
 from aimlvideo.cli.shared_jobs import SharedJobs
+from aimlvideo.errors import SettingsError
 from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.shell.files.uploads import FOLDER_FACT
+from aimlvideo.shell.journal.base import UPLOAD
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from aimlvideo.shell.task_groups import task_group
 from tests.distributed.test_worker import QUIET, counts, job, opened
@@ -58,3 +60,15 @@ async def test_a_file_outlives_its_worker_while_a_generation_may_fetch_it_and_is
         assert worker.journal._open_db is None, "a connection that blocks would hold up all that a worker has in hand"
     with open_sync_journal(dsn) as journal:
         assert journal.facts(FOLDER_FACT) == {}
+
+
+async def test_a_worker_that_cannot_use_the_queued_place_for_uploads_says_who_named_it_and_the_cure(
+    queued: str, tmp_path: Path
+) -> None:
+    with open_sync_journal(queued) as journal:
+        journal.note(UPLOAD, "nonesuch://bucket/prefix")
+    async with Sandbox(Behaviour(seconds=0.1, video="tiny")) as sandbox:
+        with pytest.raises(SettingsError, match=r"nonesuch://bucket/prefix .*`aimlvideo enqueue JOBS --upload URL`"):
+            async with opened(queued, tmp_path, sandbox.url):
+                pass
+        assert sandbox.stats()["accepted"] == 0
