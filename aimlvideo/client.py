@@ -89,6 +89,10 @@ log = logging.getLogger("aimlvideo")
 NOT_OPEN = "this client is not open: use `async with VideoClient() as client:`, and call it inside that block"
 LEFT_OPEN = "this VideoClient was never closed: open it by `async with VideoClient() as client:`, which closes it"
 BY_ASYNC_WITH = "a client is opened by `async with VideoClient() as client:`, also in the cell of a notebook"
+NO_ASYNCIO = (
+    "a client needs the event loop of asyncio, and another one runs here (trio?): use `asyncio.run(main())`, or "
+    "`anyio.run(main)` without `backend`"
+)
 OTHER_LOOP = (
     "this client was opened in another event loop, and its connections belong to that one: open a client in each loop "
     "(or thread), with `async with VideoClient() as client:`"
@@ -237,6 +241,7 @@ class VideoClient:
     async def __aenter__(self) -> Self:
         if self._stack is not None:
             raise SettingsError("this client is open already: open another one, or close it first")
+        _refuse_other_loops()
         self._poll_policies = PollPolicies(self._settings, lambda: self.catalog, self._lent.durations)
         async with AsyncExitStack() as stack:
             self._transport, clips = await stack.enter_async_context(self._connected())
@@ -702,6 +707,13 @@ def _checked_journal(journal: Journal) -> Journal:
     if not callable(getattr(journal, "plan", None)):
         raise SettingsError(f"journal is {journal!r}: expected the path of a file, an open journal, or None")
     return journal
+
+
+def _refuse_other_loops() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise SettingsError(NO_ASYNCIO) from None
 
 
 def _refuse_unknown(names: Iterable[str], expected: Iterable[str]) -> None:

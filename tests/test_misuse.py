@@ -454,3 +454,10 @@ def test_a_client_that_was_opened_by_hand_and_never_closed_says_what_to_do() -> 
     warning = "ResourceWarning: this VideoClient was never closed: open it by `async with VideoClient() as client:`"
     assert warning not in of_a_closed_one
     assert warning in of_an_open_one
+
+
+def test_a_client_without_the_event_loop_of_asyncio_says_what_it_needs() -> None:
+    client = VideoClient("key")
+    # As another library's loop drives it, with none of asyncio's running.
+    with pytest.raises(SettingsError, match="needs the event loop of asyncio"):
+        client.__aenter__().send(None)

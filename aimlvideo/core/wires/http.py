@@ -68,6 +68,9 @@ def _parsed_json(raw: bytes) -> Any:
         return None
     try:
         value = _decoded(raw.decode("utf-16") if raw[:2] in BOMS_UTF16 else _as_utf8(raw))
+        # Some gateways put the whole answer into a text, which is JSON itself.
+        if isinstance(value, str) and value.lstrip().startswith("{"):
+            value = _decoded(value)
         # Halves of surrogate pairs can be escaped, and written nowhere.
         if b"\\u" in raw:
             value = json.loads(_HALVES.sub("\N{REPLACEMENT CHARACTER}", json.dumps(value, ensure_ascii=False)))

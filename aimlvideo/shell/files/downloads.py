@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Self
+from typing import BinaryIO, NamedTuple, Self
 from urllib.parse import unquote_to_bytes, urlsplit
 
 import aiohttp
@@ -34,7 +34,7 @@ from aimlvideo.settings import Settings
 from aimlvideo.shell import clock
 from aimlvideo.shell.descriptors import BREATH, TOO_MANY
 from aimlvideo.shell.files.private_files import drop_link
-from aimlvideo.shell.http.bodies import unpacker
+from aimlvideo.shell.http.bodies import Unpacker, unpacker
 from aimlvideo.shell.http.custom_transport import ClipSource
 
 CHUNK = 2**18
@@ -50,6 +50,8 @@ HEAD = 200
 """Bytes that tell a video from something else."""
 DEAD = (401, 403, 404, 410)
 """Statuses with which a link that has expired or is refused answers."""
+WHOLE = (200, 203)
+"""Statuses of a whole clip: also of one that a proxy on the way has changed."""
 
 _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
 _opening, _naming = threading.Lock(), threading.Lock()
@@ -253,7 +255,7 @@ class Download:
                 return
             compressed = response.headers.get("Content-Encoding", "identity") != "identity"
             self._check(response.status, response.headers, response.content_length)
-            decompressor: Any = None
+            decompressor: Unpacker | None = None
             pace = _Pace()
             async for received in response.content.iter_chunked(CHUNK):
                 pace.check(len(received))
@@ -291,14 +293,14 @@ class Download:
             if start == self._have and self._total in (None, total) and (not self._have or tag in ("", self._tag)):
                 self._total, self._tag = total, tag or self._tag
                 return
-        if status == 200:
+        if status in WHOLE:
             self._start_over()
             self._tag = tag
             self._resumable = headers.get("Content-Encoding", "identity") == "identity"
             self._total = length if self._resumable else None
             return
         wait = retry_after(headers) if status in (429, 503) else None
-        if status in (200, 206, 416):
+        if status in (*WHOLE, 206, 416):
             self._start_over()
         raise DownloadFailed(f"{self._host} answered HTTP {status} {content_range}".rstrip(), retry_after=wait)
 
@@ -479,14 +481,12 @@ def _numbered(path: Path) -> Iterator[Path]:
             yield other
 
 
-def _decompressed(decompressor: Any, received: bytes) -> Iterator[bytes]:
+def _decompressed(decompressor: Unpacker, received: bytes) -> Iterator[bytes]:
     """Give what a chunk unpacks to, piece by piece: a few KB may stand for hundreds of MB."""
-    while received:
-        try:
-            yield decompressor.decompress(received, CHUNK)
-        except zlib.error as error:
-            raise DownloadFailed(f"the clip cannot be unpacked: {error}") from error
-        received = decompressor.unconsumed_tail
+    try:
+        yield from decompressor.unpack(received, CHUNK)
+    except zlib.error as error:
+        raise DownloadFailed(f"the clip cannot be unpacked: {error}") from error
 
 
 def _reason(error: BaseException) -> str:

@@ -6,7 +6,7 @@ import base64
 import json
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from urllib.parse import quote
 
@@ -109,6 +109,9 @@ def spellings(secret: str) -> tuple[str, ...]:
 
 
 _GZIP = b"\x1f\x8b"
+_WINDOW = 31
+"""How zlib is told that it is gzip."""
+MOST_MEMBERS = 64
 ACCEPTED = "gzip, deflate"
 """The encodings that are read here."""
 
@@ -122,16 +125,54 @@ def _decoded(body: bytes, encoding: str) -> bytes:
     # Before the label: a proxy that unpacks a body often leaves the header as it was, and one that packs it forgets to
     # add one.
     if body.startswith(_GZIP):
-        return _inflated(body, 31) or body
+        return _gunzipped(body) or body
     if "deflate" in encoding.lower():
         return _inflated(body, 15) or _inflated(body, -15) or body
     return body
 
 
-def unpacker(head: bytes, encoding: str) -> zlib._Decompress | None:
+class Unpacker:
+    """Unpacks a stream of gzip piece by piece; it may be several packed behind each other, which count as one."""
+
+    def __init__(self) -> None:
+        self._member, self._members = zlib.decompressobj(_WINDOW), 1
+
+    @property
+    def eof(self) -> bool:
+        """Whether all that has begun has ended."""
+        return self._member.eof
+
+    def unpack(self, packed: bytes, most: int) -> Iterator[bytes]:
+        """Give what this unpacks to, in pieces of at most `most` bytes. Raises zlib.error."""
+        while packed:
+            if self._member.eof:
+                # What is no gzip behind the end fills up a block.
+                if not packed.startswith(_GZIP[:1]):
+                    return
+                self._members += 1
+                # Each one's rest is copied: a million of a few bytes would hold the event loop up.
+                if self._members > MOST_MEMBERS:
+                    raise zlib.error(f"more than {MOST_MEMBERS} packed bodies behind each other")
+                self._member = zlib.decompressobj(_WINDOW)
+            yield self._member.decompress(packed, most)
+            packed = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+
+
+def unpacker(head: bytes, encoding: str) -> Unpacker | None:
     """Return what decodes a stream that begins so; None where it is to be taken as it comes."""
     is_packed = head.startswith(_GZIP) and "gzip" in encoding.lower()
-    return zlib.decompressobj(31) if is_packed else None
+    return Unpacker() if is_packed else None
+
+
+def _gunzipped(body: bytes) -> bytes | None:
+    plain, unpacker = bytearray(), Unpacker()
+    try:
+        for piece in unpacker.unpack(body, MAX_BODY + 1):
+            plain += piece
+            _refuse_large(plain)
+    except zlib.error:
+        return None
+    return bytes(plain) if unpacker.eof else None
 
 
 def _inflated(body: bytes, window: int) -> bytes | None:
@@ -140,6 +181,10 @@ def _inflated(body: bytes, window: int) -> bytes | None:
         plain = unpack.decompress(body, MAX_BODY + 1)
     except zlib.error:
         return None
+    _refuse_large(plain)
+    return plain if unpack.eof else None
+
+
+def _refuse_large(plain: bytes | bytearray) -> None:
     if len(plain) > MAX_BODY:
         raise TooLarge(f"the answer has more than {MAX_BODY // 2**20} MB")
-    return plain if unpack.eof else None

@@ -16,10 +16,12 @@ from tests.cases import for_each
         (rb'{"\udcbd": [1]}', {"\N{REPLACEMENT CHARACTER}": [1]}),
         (rb'"a whole one: \ud83d\ude00, and \u00e9"', "a whole one: \U0001f600, and é"),
         (b"\xef\xbb\xbf[1]", [1]),
+        (rb'"{\"id\": \"g \\ud83d\"}"', {"id": "g \N{REPLACEMENT CHARACTER}"}),
+        (rb'"{ cut"', None),
         (b"no json", None),
         (b"", None),
     ],
-    ids=["half", "half as a name", "whole", "a mark before it", "words", "nothing"],
+    ids=["half", "half as a name", "whole", "a mark before it", "in a text", "cut in a text", "words", "nothing"],
 )
 def test_the_texts_of_an_answer_can_be_written_and_sent_on(body: bytes, value: Any) -> None:
     assert Answer(200, {}, body).json() == value

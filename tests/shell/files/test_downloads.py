@@ -281,6 +281,30 @@ async def test_a_packed_body_is_never_continued(session: aiohttp.ClientSession, 
     assert path.read_bytes() == MP4
 
 
+async def test_a_clip_that_is_packed_in_several_parts_is_kept_whole(session: aiohttp.ClientSession, path: Path) -> None:
+    import gzip
+
+    packed = b"".join(gzip.compress(part) for part in (MP4[:1000], MP4[1000:1001], MP4[1001:])) + bytes(512)
+    clip, wrong = await fetched(session, Host(says(200, packed, Content_Encoding="gzip")), path)
+    assert not wrong
+    assert clip.bytes == len(MP4)
+    assert path.read_bytes() == MP4
+
+
+async def test_a_clip_of_endlessly_many_packed_parts_is_given_up(session: aiohttp.ClientSession, path: Path) -> None:
+    import gzip
+
+    packed = gzip.compress(MP4[:100]) + gzip.compress(b"") * 10_000
+    _, wrong = await fetched(session, Host(says(200, packed, Content_Encoding="gzip")), path)
+    assert "cannot be unpacked" in wrong[0]
+
+
+async def test_a_clip_that_a_proxy_has_passed_on_is_taken(session: aiohttp.ClientSession, path: Path) -> None:
+    clip, wrong = await fetched(session, Host(says(203, MP4)), path)
+    assert not wrong
+    assert clip.bytes == len(MP4)
+
+
 NO_CLIPS = {
     "an error page": PAGE,
     "a long error page": PAGE * 2000,

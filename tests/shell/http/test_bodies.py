@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -10,11 +11,13 @@ from typing import Any
 import aiohttp
 import anyio
 import pytest
+from aiohttp import web
 
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import Unclear
-from aimlvideo.shell.http.bodies import LARGE_AT_ONCE, MAX_BODY, SMALL_BODY, STRIDE, TooLarge
-from aimlvideo.shell.http.transport import HttpTransport
+from aimlvideo.shell.http.bodies import LARGE_AT_ONCE, MAX_BODY, MOST_MEMBERS, SMALL_BODY, STRIDE, TooLarge
+from aimlvideo.shell.http.transport import HttpTransport, open_session
+from tests.shell.http_server import served
 
 PIECE = 2**18
 
@@ -148,3 +151,31 @@ async def test_a_slow_answer_that_nobody_waits_behind_is_not_given_up_early() ->
     with anyio.move_on_after(50) as patience:
         await transport.send(Request("GET", "/trickling"))
     assert patience.cancelled_caught
+
+
+@pytest.mark.real_time
+@pytest.mark.parametrize(
+    ("members", "is_read"), [(1, True), (2, True), (MOST_MEMBERS, True), (MOST_MEMBERS + 1, False)]
+)
+async def test_an_answer_that_is_packed_in_several_parts_is_read_whole(members: int, is_read: bool) -> None:
+    body = b'{"id": "' + b"g" * members + b'"}'
+    parts = [*(body[place : place + 1] for place in range(members - 1)), body[members - 1 :]]
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(body=b"".join(map(gzip.compress, parts)), headers={"Content-Encoding": "gzip"})
+
+    async with served(answer) as url, open_session() as session:
+        answered = await HttpTransport(session, url, "key").send(Request("GET", "/v1"))
+    assert answered.json() == ({"id": "g" * members} if is_read else None)
+
+
+@pytest.mark.real_time
+async def test_packed_parts_that_are_too_large_together_are_no_answer() -> None:
+    packed = gzip.compress(bytes(MAX_BODY // 2 + 1)) * 2
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(body=packed, headers={"Content-Encoding": "gzip"})
+
+    async with served(answer) as url, open_session() as session:
+        with pytest.raises(Unclear, match="more than 16 MB"):
+            await HttpTransport(session, url, "key").send(Request("GET", "/v1"))
