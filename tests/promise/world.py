@@ -601,7 +601,8 @@ class World:
         self.process(
             command, dict(jobs) if agreed else {}, dict.fromkeys(jobs, limit), agreed=agreed, has_file=True, **how
         )
-        if (cost := sum(row.price for row in self.service.log if row.generation_id in self.bought_now)) > room + CENT:
+        bought = (row for row in self.service.log if row.generation_id in self.bought_now)
+        if (cost := sum(row.price for row in bought if not self.service.has_failed(row))) > room + CENT:
             raise BrokenPromise(f"{cost:.2f} USD were bought with {room:.2f} USD left")
         # Nobody was asked where all was bought before, and only the log has it.
         planned = self.planned({Stage.PLANNED}).keys() - before
