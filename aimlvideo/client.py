@@ -25,7 +25,7 @@ from aimlvideo.core.jobs.file_names import RESULTS, NameTemplate, numbered_name
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.request_ids import OwnIds
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.core.money.budget import Spending
+from aimlvideo.core.money.budget import Budget, Spending
 from aimlvideo.core.money.pricing import Prices, Pricing
 from aimlvideo.core.run_stats import RunStats
 from aimlvideo.core.services import DEFAULT_SERVICE
@@ -512,7 +512,10 @@ class VideoClient:
             # Once for each journal: whoever makes one clip after the other would read it again for each.
             own_ids = self._own_ids.setdefault(run.spec.journal, own_ids)
         feed = Feed(run, self._pipeline, catalog_for, settings.strict, own_ids, settings.legacy)
-        run.tasks.start_soon(feed.work, Chains(run).in_order(records))
+        run.tasks.start_soon(feed.work, self._in_order(run, records))
+
+    def _in_order(self, run: Run, records: AsyncIterator[Record]) -> AsyncIterator[Record]:
+        return Chains(run).in_order(records)
 
     @asynccontextmanager
     async def _open_run(
@@ -537,7 +540,7 @@ class VideoClient:
             # After the journal: leaving goes the other way round, so that tasks end while it is still open, and what
             # they heard is written.
             tasks = await stack.enter_async_context(task_group())
-            budget = await self._prices.budget(max_spend, place.journal, place.spending, self.send)
+            budget = await self._budget(max_spend, place.journal, place.spending)
             stats = RunStats(self._poll_policies.expected, self.price)
             spec = self._spec_of(place, number=number, goal=goal, name=name, is_one_of_many=store is not None)
             run = Run(replace(spec, retries=retries), tasks, budget, stats, pipeline.limiters)
@@ -621,6 +624,10 @@ class VideoClient:
         """Return how many generations may be outstanding, or bought and not yet taken by a run's reader."""
         most = self._settings.max_outstanding or self._pipeline.slots.outstanding.limit
         return most + max(self._settings.buy_ahead, 0)
+
+    async def _budget(self, limit: float | None, journal: Journal, spending: Spending | None) -> Budget:
+        """Return a run's budget; the first run into a journal promises all that is outstanding there its price."""
+        return await self._prices.budget(limit, journal, spending, self.send)
 
     def use_prices(self, prices: Mapping[str, Pricing]) -> None:
         """Price jobs by this list, which was read before, instead of reading it again where it is needed."""
