@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, time
 from functools import reduce
 from typing import Any, BinaryIO
 from zipfile import ZipFile
@@ -21,6 +22,10 @@ MOST_UNPACKED = 2**26
 MOST_CELLS = 1_000_000
 MOST_MERGED = 100_000
 _MERGED = re.compile(rb"mergeCell\s[^>]{0,200}?ref=[\"']([A-Z]{1,3})(\d{1,7}):([A-Z]{1,3})(\d{1,7})[\"']")
+_ESCAPED = re.compile(r"_x000D_(?:\n|_x000A_)|_x00[01][0-9A-F]_", re.IGNORECASE)
+"""How a workbook keeps what XML cannot: the line ends of Windows, and other control characters."""
+_WRITTEN = {"_X000D_\n": "\n", "_X000D__X000A_": "\n", "_X000D_": "\n", "_X000A_": "\n", "_X0009_": "\t"}
+"""What stands for those in a prompt; for any other nothing does."""
 
 
 def read_xlsx(table: Table, file: BinaryIO) -> Iterator[Line]:
@@ -104,7 +109,14 @@ def _cell(cell: Any, merged: Mapping[tuple[int, int], Any], formulas: Any) -> An
     value = merged.get((cell.row, cell.column), cell.value)
     if value is None and formulas.cell(cell.row, cell.column).data_type == "f":
         return NO_RESULT
-    return value
+    if isinstance(value, str):
+        return _ESCAPED.sub(_control_character, value)
+    # A workbook has no days, only midnights; people see a day, and so does whoever saves it as CSV.
+    return value.date() if isinstance(value, datetime) and value.time() == time.min else value
+
+
+def _control_character(escaped: re.Match[str]) -> str:
+    return _WRITTEN.get(escaped[0].upper(), "")
 
 
 def _merged_cells(sheet: Any) -> dict[tuple[int, int], Any]:

@@ -324,6 +324,11 @@ def _behind_others(book: Any, sheet: Any) -> None:
     book.active = 3
 
 
+def _windows_lines(book: Any, sheet: Any) -> None:
+    sheet.append(["Name", "Model", "Prompt"])
+    sheet.append([dt.datetime(2026, 11, 27), TEXT, "Waves_x000D_\nat_x000d__x000A_night,_x0009_slow_x0007_"])
+
+
 SHEETS: dict[str, tuple[Fill, list[dict[str, Any]]]] = {
     "ratios and seconds as times and dates": (
         _dates,
@@ -332,6 +337,10 @@ SHEETS: dict[str, tuple[Fill, list[dict[str, Any]]]] = {
     "merged cells below a merged title": (_merged, [{**WAVES, "prompt": text} for text in ("Waves", "Wind", "Rain")]),
     "below a title that is a parameter's name": (_below_a_title_that_is_a_parameter, [WAVES]),
     "behind a hidden sheet, one to read and an empty one": (_behind_others, [WAVES]),
+    "a day, and characters that XML cannot hold": (
+        _windows_lines,
+        [{"id": "2026-11-27", "model": TEXT, "prompt": "Waves\nat\nnight,\tslow"}],
+    ),
     "cells that are true": (_booleans, [{"model": TEXT, "prompt": "Waves", "enhance_prompt": True}]),
 }
 
