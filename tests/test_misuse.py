@@ -177,6 +177,19 @@ async def test_a_line_that_is_no_job_fails_alone_and_the_others_are_made(service
     assert service.bought == 2
 
 
+async def test_a_model_that_is_no_text_fails_its_job_alone_however_it_is_bought(service: Service) -> None:
+    async with client_of(service) as client:
+        for model in (None, 5, [], b"x"):
+            for call in (client.generate, client.submit):
+                with pytest.raises(InvalidJobs, match="model: the id of a model, as text, got "):
+                    await call(model, prompt="waves")
+            jobs = [VideoJob(model, id="no text"), {"id": "no text", "model": model or 5}, JOBS[0]]  # type: ignore[arg-type]
+            async with client.run(jobs) as results:
+                errors = [result.error async for result in results]
+            assert [type(error) for error in errors if error] == [InvalidJobs] * 2
+    assert service.bought == 4
+
+
 @for_each("identity", [None, "", " ", 7, ["g"], VideoJob(MODEL, prompt="x")])
 async def test_what_is_no_id_is_not_asked_for(service: Service, identity: Any) -> None:
     async with client_of(service) as client:

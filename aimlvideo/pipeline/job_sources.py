@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 from aimlvideo.core.catalog.catalog import Catalog
-from aimlvideo.core.formatting import redact_for_display
+from aimlvideo.core.formatting import preview, redact_for_display
 from aimlvideo.core.jobs.file_names import NameTemplate
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.problems import secret_problems
@@ -55,8 +55,9 @@ class JobSource:
         async for line in as_async(self._lines(catalog)):
             try:
                 job = line if isinstance(line, VideoJob) else job_of_mapping(line)
+                _refuse_no_text(job)
             except InvalidJobs as error:
-                fields = line if isinstance(line, Mapping) else {}
+                fields = {"id": line.id} if isinstance(line, VideoJob) else line if isinstance(line, Mapping) else {}
                 # A line that cannot be read is a failed job like others: it must not stop those behind it.
                 unreadable = single_job(str(fields.get("model") or ""), fields.get("id"), {})
                 yield Record(unreadable, Progress(Stage.FAILED, error=error))
@@ -140,6 +141,13 @@ async def as_async(things: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
     else:
         for thing in things:
             yield thing
+
+
+def _refuse_no_text(job: VideoJob) -> None:
+    """Raise InvalidJobs for a model that is no text: what a run learns and counts is kept by its name."""
+    model: object = job.model
+    if not isinstance(model, str):
+        raise InvalidJobs([Problem("model", "the id of a model, as text", preview(model), job=job.id)])
 
 
 def _refuse_paths(job: VideoJob) -> None:
