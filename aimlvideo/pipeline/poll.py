@@ -114,6 +114,7 @@ class _Waiting:
     policy: PollPolicy
     state: PollState
     deadline: float
+    accepted_at: float
     due: float = 0.0
     not_before: float = 0.0
     not_after: float = inf
@@ -165,9 +166,9 @@ class Poll:
             return
         entry.take_slot(self.slots)
         now = clock.loop()
-        accepted = now - self._age(entry.progress, now)
+        accepted_at, deadline = now - self._age(entry.progress, now), now + entry.run.spec.patience
         policy = self.policy_for(entry.job)
-        waiting = _Waiting(entry, policy, PollState(accepted, accepted), deadline=now + entry.run.spec.patience)
+        waiting = _Waiting(entry, policy, PollState(accepted_at, accepted_at), deadline, accepted_at)
         self._policies.add(policy)
         self._watched.set()
         self._by_id[entry.progress.generation_id or ""] = waiting
@@ -175,11 +176,11 @@ class Poll:
 
     def _age(self, progress: Progress, now: float) -> float:
         """Return for how long a generation has been accepted, in seconds."""
-        # By the wall clock, because that alone survives every restart; never negative, because it may have been set
-        # back.
-        age = max(0.0, clock.wall() - progress.submitted_at) if progress.submitted_at else 0.0
+        # By the wall clock, because that alone survives every restart; it may have been set.
+        age = clock.wall() - progress.submitted_at if progress.submitted_at else 0.0
         # One that was accepted a moment ago, as most are, needs no other witness.
-        return age if age < CLOCKS_AGREE else Intent.of(progress.request_id).age(age, self.send.clock.at(now), now)
+        is_new = 0 <= age < CLOCKS_AGREE
+        return age if is_new else Intent.of(progress.request_id).age(age, self.send.clock.at(now), now)
 
     def owner_of(self, generation_id: str) -> str | None:
         """Return the id of the job whose generation of this id is waited for, or was a while ago."""
@@ -345,7 +346,8 @@ class Poll:
         if not generation.ended:
             queued = generation.state is State.QUEUED
             waiting.state = waiting.state.still_running(now, queued, policy)
-            age = clock.wall() - (entry.progress.submitted_at or 0.0)
+            # By the loop's clock: a wall clock that was set would make it negative, which is how a queued one is noted.
+            age = now - waiting.accepted_at
             noted = {"polls": polls, "poll_ages": entry.progress.poll_ages_with(age, queued=queued), **heard}
             if heard["status"] == entry.progress.status:
                 entry.note(**noted)

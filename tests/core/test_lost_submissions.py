@@ -204,6 +204,8 @@ def test_a_person_settles_a_doubt_by_a_generation_that_was_adopted_and_not_by_an
         (43_000, None, 10, 43_000),  # nobody else can tell
         (80, SENT + 90, 5_090, 80),
         (80, SENT - 30, 5_090, 0),
+        (-43_000, SENT + 95, 5_090, 90),  # set back
+        (-43_000, None, 10, 0),
     ],
 )
 def test_a_submission_is_no_older_than_any_clock_says(

@@ -19,6 +19,7 @@ from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import ContentRefused, GenerationFailed, OutOfPatience, Refused, Rejected, Unclear
 from aimlvideo.pipeline.poll_policies import PollPolicies
 from aimlvideo.shell import clock
+from aimlvideo.shell.journal.sqlite_reader import read_journal
 from tests.cases import for_each
 from tests.conftest import VirtualTimeLoop
 from tests.fakes import (
@@ -65,7 +66,7 @@ async def test_a_429_on_one_status_check_stops_the_checks_of_all_generations_for
     service = FakeService(seconds=300)
     service.checks.extend([None] * 25 + [answer(429, {"message": "slow down"}, retry_after="40")])
     async with FakeClient(service, poll="every:5") as client:
-        results = await run_all(client, jobs(10))
+        results = await run_all(client, jobs(60))
     refused_at = service.polled_at[25][0]
     assert not [moment for moment, _ in service.polled_at[26:] if moment < refused_at + 40]
     assert [moment for moment, _ in service.polled_at if refused_at + 40 <= moment < refused_at + 42]
@@ -262,6 +263,26 @@ async def test_a_generation_of_an_earlier_run_is_asked_about_at_its_age_and_wait
     moments = [moment - resumed_at for moment, _ in service.polled_at[checks:]]
     assert moments == pytest.approx([10, 400], abs=0.2)
     assert (video.completed_at - video.submitted_at).total_seconds() == pytest.approx(840, abs=0.2)
+
+
+@pytest.mark.usefixtures("no_threads")
+@for_each("hours", [72.0, -72.0])
+async def test_a_clock_that_was_set_between_two_runs_makes_no_generation_older_or_younger_than_it_is(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, hours: float
+) -> None:
+    service, path, wall = FakeService(seconds=300), tmp_path / f"{hours}.sqlite3", clock.wall
+    async with FakeClient(service, journal=path, timeout=100.0, poll="every:20") as client:
+        with pytest.raises(OutOfPatience):
+            await client.generate(MODEL, id="one", **PARAMS)
+    with monkeypatch.context() as machine:
+        machine.setattr(clock, "wall", lambda: wall() + hours * 3600)
+        async with FakeClient(service, journal=path, poll="every:20") as client, client.resume() as results:
+            assert (await anext(results)).ok
+    with read_journal(path) as journal:
+        ((_, progress),) = journal.all_jobs()
+    # Those of the polls that found it unfinished; a negative one was queued.
+    moments = [moment - service.posted_at[0] for moment, _ in service.polled_at[:-1]]
+    assert progress.ages_at_polls == pytest.approx(moments, abs=1.5)
 
 
 async def test_a_call_of_the_gateway_is_a_hint_to_ask_at_once_and_once_only() -> None:

@@ -127,14 +127,15 @@ class Intent(NamedTuple):
         """Return how many seconds ago the submission was: no more than any clock says that is known to tell.
 
         A wall clock that was set forward in between would make a minute-old generation look stuck, and ask it rarely.
+        One that was set back, so far that it shows, tells nothing.
         """
-        ages = [by_wall]
+        ages = [by_wall] if by_wall >= 0 else []
         if service_now is not None and self.sent_at is not None:
             ages.append(service_now - self.sent_at)
         # Less than it was: the machine was started again, and its uptime says nothing of before.
         if self.uptime is not None and uptime >= self.uptime:
             ages.append(uptime - self.uptime)
-        return max(0.0, min(ages))
+        return max(0.0, min(ages, default=0.0))
 
     def _has_run(self, uptime: float | None) -> float:
         """Return for how long this machine has run since the submission; infinite where its `uptime` does not tell."""
