@@ -725,7 +725,12 @@ def _refuse_other_loops() -> None:
 
 def _refuse_unknown(names: Iterable[str], expected: Iterable[str]) -> None:
     """Raise SettingsError for the first of `names`, with the setting that was probably meant."""
+    calls = (VideoClient.run, VideoClient.generate, VideoClient.resume)
     for name in names:
+        takers = [call.__name__ for call in calls if name in signature(call).parameters]
+        if takers:
+            written = " and ".join(f"`{taker}(..., {name}=...)`" for taker in takers)
+            raise SettingsError(f"{name!r} is no setting of a client, but an argument of its calls: {written}")
         nearest = difflib.get_close_matches(name, expected, 1, 0.5)
         hint = f": did you mean {nearest[0]}?" if nearest else f": expected one of {', '.join(expected)}"
         raise SettingsError(f"there is no setting {name!r}{hint}")

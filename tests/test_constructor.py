@@ -52,6 +52,16 @@ def test_a_setting_like_no_other_is_refused_with_all_there_are() -> None:
 
 
 @for_each(
+    ("name", "takers"),
+    [("output", "`run(..., output=...)` and `generate(..., output=...)`"), ("max_spend", "`run(..., max_spend=...)`")],
+)
+def test_an_argument_of_a_call_that_is_given_to_the_client_is_sent_there(name: str, takers: str) -> None:
+    with pytest.raises(SettingsError, match="an argument of its calls") as refused:
+        VideoClient("key", **{name: 1})  # type: ignore[arg-type]
+    assert takers in str(refused.value)
+
+
+@for_each(
     ("name", "value"),
     [
         ("api_key", 5),

@@ -32,6 +32,8 @@ log = logging.getLogger("aimlvideo")
 MAGIC = b"SQLite format 3\0"
 """How every SQLite file begins."""
 
+_held_here: list[Path] = []
+"""The journals that this process holds now."""
 _OPEN = "INSERT OR REPLACE INTO facts VALUES ('unclosed', '')"
 _CLOSED = "DELETE FROM facts WHERE name='unclosed'"
 
@@ -80,9 +82,12 @@ class JournalFile(NamedTuple):
             raise JournalError(self._in_use_message()) from None
         except OSError as error:
             raise JournalError(f"{self.path.parent} cannot be written: {error.strerror}") from error
+        place = self.path.absolute()
+        _held_here.append(place)
         try:
             yield
         finally:
+            _held_here.remove(place)
             lock.release()
 
     @contextmanager
@@ -326,11 +331,17 @@ class JournalFile(NamedTuple):
             raise JournalError(self.damaged(why))
 
     def _in_use_message(self) -> str:
+        place = self.path.parent if self.path.name == JOURNAL else self.path
+        # By what was locked here, not by the process id that the journal has: each container has a process 1.
+        if self.path.absolute() in _held_here:
+            return (
+                f"{place} is in use by another run of this very program (process {os.getpid()}): by a client that is "
+                "still open, perhaps that of an earlier cell of a notebook. Go on with that one, or close it first"
+            )
         owner = None
         with suppress(VideoError, sqlite3.Error), self.opened_to_read() as connection:
             owner = connection.execute("SELECT value FROM facts WHERE name='owner'").fetchone()
         number = owner[0] if owner else "unknown"
-        place = self.path.parent if self.path.name == JOURNAL else self.path
         return f"{place} is in use by another run (process {number}): wait for it, or stop it first"
 
     def _without_wal(self) -> str:

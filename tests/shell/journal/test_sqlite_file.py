@@ -334,7 +334,9 @@ async def test_a_folder_that_cannot_be_written_is_said_in_one_line(tmp_path: Pat
 
 async def test_a_second_run_on_one_folder_is_told_whose_it_is(path: Path) -> None:
     async with open_journal(path):
-        with pytest.raises(JournalError, match=rf"in use by another run \(process {os.getpid()}\)"):
+        with pytest.raises(
+            JournalError, match=rf"in use by another run of this .*\(process {os.getpid()}\).* close it first"
+        ):
             async with open_journal(path):
                 pass
     async with open_journal(path):
