@@ -11,6 +11,11 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.core.wires.json_fields import as_id, as_text
 
+_SPELLINGS = str.maketrans(
+    {" ": "_", "-": "_", "\N{LATIN SMALL LETTER DOTLESS I}": "i", "\N{COMBINING DOT ABOVE}": None}
+)
+"""Letters of a status word that are spelled otherwise; a server with Turkish settings makes `FAİLED` of `failed`."""
+
 
 class State(StrEnum):
     """Where a generation stands at the service."""
@@ -23,7 +28,7 @@ class State(StrEnum):
     @classmethod
     def named(cls, word: str) -> State | None:
         """Return what a status word says, however it is written; None for one that is missing or new."""
-        return STATES.get(word) or STATES.get(word.strip().lower().replace(" ", "_").replace("-", "_"))
+        return STATES.get(word) or STATES.get(word.strip().lower().translate(_SPELLINGS))
 
     @classmethod
     def shown_by(cls, word: str, *, has_link: bool, reason: str | None) -> State:

@@ -365,3 +365,19 @@ def test_a_message_alone_is_no_failure(wire: Wire) -> None:
 )
 def test_a_link_in_an_odd_form_leads_where_a_browser_would_go(link: str, address: str) -> None:
     assert resolve_link(link, "https://api.example.com") == address
+
+
+@for_each(
+    ("word", "state"),
+    [
+        (" Completed ", State.COMPLETED),
+        ("IN-PROGRESS", State.RENDERING),
+        ("FA\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}LED", State.FAILED),
+        ("\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}N PROGRESS", State.RENDERING),
+        ("FA\N{LATIN SMALL LETTER DOTLESS I}LED".swapcase(), State.FAILED),
+        ("process\N{LATIN SMALL LETTER DOTLESS I}ng", State.RENDERING),
+        ("fallen", None),
+    ],
+)
+def test_a_status_word_is_read_in_every_spelling(word: str, state: State | None) -> None:
+    assert State.named(word) is state
