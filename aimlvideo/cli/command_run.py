@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from math import ceil
 from pathlib import Path
-from textwrap import shorten
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aimlvideo.cli.embedded_sandbox import sandbox_here
@@ -19,11 +18,11 @@ from aimlvideo.cli.exit_codes import ALL_SAVED, UNFINISHED
 from aimlvideo.cli.options import Address, ClientOptions, import_metrics
 from aimlvideo.cli.run_folder import SANDBOX
 from aimlvideo.cli.run_options import RunOptions
-from aimlvideo.cli.run_summary import RunSummary, dollars_to_go_on, not_retried
+from aimlvideo.cli.run_summary import RunSummary, UnfinishedReasons, dollars_to_go_on, not_retried
 from aimlvideo.cli.signals import in_loop, silence_output
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
-from aimlvideo.core.formatting import command_line, pluralize
+from aimlvideo.core.formatting import command_line
 from aimlvideo.core.jobs.file_names import JOURNAL, REPORT
 from aimlvideo.core.jobs.job import Result
 from aimlvideo.core.jobs.stages import ENDED, Stage
@@ -69,22 +68,14 @@ class CommandRun:
     whole_folder: bool = True
     begun: bool = False
     """Whether jobs were set on their way: from then on no error means that nothing was sent."""
-    reasons: dict[type[VideoError], tuple[int, Result]] = field(default_factory=dict)
-    """By the kind of reason: how many jobs this command left unfinished, and the first of them."""
+    reasons: UnfinishedReasons = field(default_factory=UnfinishedReasons)
 
     def _note(self, result: Result, halted: VideoError | None) -> None:
         """Keep why a job was left unfinished, where that is neither why the run `halted` nor a doubt of its own."""
         error = result.error
         if error is None or error is halted or isinstance(error, InDoubt) or result.stage in ENDED:
             return
-        count, first = self.reasons.get(type(error), (0, result))
-        self.reasons[type(error)] = count + 1, first
-
-    def _why_unfinished(self) -> Iterator[str]:
-        """Say why jobs were left unfinished, in one line for each kind of reason."""
-        for count, first in self.reasons.values():
-            others = f" and {pluralize(count - 1, 'more job')}" if count > 1 else ""
-            yield f"  unfinished: {first.job.id}{others}: {shorten(str(first.error), 200, placeholder=' ...')}"
+        self.reasons.add(result)
 
     def to_the_end(self, work: Callable[[], Coroutine[Any, Any, VideoError | None]]) -> int:
         """See the work of the run through, and say how it ended; return the exit code."""
@@ -178,7 +169,7 @@ class CommandRun:
             going_on = _command_to_go_on(halted, dollars_to_go_on(journal, self.run))
             is_sandbox = bool(journal.fact(SANDBOX))
         place = self.options.store or str(self.options.output)
-        for line in (*summary.lines(), *self._why_unfinished()):
+        for line in (*summary.lines(), *self.reasons.lines()):
             self.terminal.say(line)
         if is_sandbox:
             self.terminal.say("made by the embedded sandbox: test pictures, and nothing was paid")

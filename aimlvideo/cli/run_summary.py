@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, Self
 
 from aimlvideo.cli.exit_codes import ALL_SAVED, SOME_FAILED, UNFINISHED
@@ -20,7 +22,7 @@ from aimlvideo.core.formatting import (
     redact_for_display,
 )
 from aimlvideo.core.jobs.file_names import RESULTS
-from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
 from aimlvideo.core.money.pricing import PRICES, Prices
 from aimlvideo.core.service_clock import CLOCK_OFFSET, offset_from_text, offset_remark
@@ -34,8 +36,12 @@ FAILED_SHOWN = 10
 """Failed jobs that are named; the others are counted."""
 NAMED = 20
 """Doubts that are named; the others are counted."""
+REASONS_SHOWN = 5
+"""Reasons for which jobs are unfinished that are said; the jobs of others are counted."""
 WORDS = 5
 """Status words that are named."""
+_NUMBERS = re.compile(r"(\d[\d.,]*( (s|min|h)\b)? ?)+")
+"""Counts, sizes and how long something took: what differs between jobs that wait for the same thing."""
 CHANGE_CONTENT = "reword the prompt or replace the pictures, and run again"
 
 
@@ -227,6 +233,33 @@ class RunSummary:
                 yield f"    {progress.error}"
         if len(doubts) > NAMED:
             yield f"  and {len(doubts) - NAMED} more in doubt"
+
+
+@dataclass(slots=True)
+class UnfinishedReasons:
+    """Why a command left jobs unfinished: how many for one reason, and the first of them."""
+
+    by_reason: dict[str, tuple[int, Result]] = field(default_factory=dict)
+    others: int = 0
+    """How many for further reasons, of which each would be a line of its own."""
+
+    def add(self, result: Result) -> None:
+        """Count an unfinished job to those whose reason differs in ids and numbers alone."""
+        text, generation_id = str(result.error), result.generation_id
+        reason = _NUMBERS.sub("#", text.replace(generation_id, "#") if generation_id else text)
+        count, first = self.by_reason.get(reason, (0, result))
+        if count or len(self.by_reason) < REASONS_SHOWN:
+            self.by_reason[reason] = count + 1, first
+        else:
+            self.others += 1
+
+    def lines(self) -> Iterator[str]:
+        """Say each reason in one line."""
+        for count, first in self.by_reason.values():
+            others = f" and {pluralize(count - 1, 'more job')}" if count > 1 else ""
+            yield f"  unfinished: {first.job.id}{others}: {shorten(str(first.error), 200, placeholder=' ...')}"
+        if self.others:
+            yield f"  and {self.others} more unfinished: all reasons are in {RESULTS}"
 
 
 def _resolve_command(folder: Path | None, job_id: str) -> str:

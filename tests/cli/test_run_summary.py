@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from aimlvideo import Stage, VideoJob
-from aimlvideo.cli.run_summary import PRICES, RunSummary
-from aimlvideo.core.jobs.job import Progress
+from aimlvideo.cli.run_summary import PRICES, REASONS_SHOWN, RunSummary, UnfinishedReasons
+from aimlvideo.core.jobs.job import Progress, Result
 from aimlvideo.core.money.pricing import Price, Prices, Pricing
-from aimlvideo.errors import GenerationFailed
+from aimlvideo.errors import GenerationFailed, OutOfPatience
 from aimlvideo.shell.journal.sqlite import open_journal
 
 MODEL = "kling-video/v1.6/pro/image-to-video"
@@ -98,3 +98,38 @@ async def test_what_is_in_doubt_is_named_with_what_to_do(tmp_path: Path) -> None
     )
     *_, line = await said(tmp_path, {"-b": doubt})
     assert f"`aimlvideo resolve --generation ID -- {tmp_path} -b`" in line
+
+
+def unfinished(name: str, trouble: str) -> Result:
+    text = f"the download of generation gen-{name} did not end within 60 s; the last try failed: {trouble}"
+    return Result(VideoJob(MODEL, id=name), Stage.READY, generation_id=f"gen-{name}", error=OutOfPatience(text))
+
+
+def test_each_reason_for_which_jobs_are_unfinished_is_said_once() -> None:
+    reasons = UnfinishedReasons()
+    for name, trouble in (
+        ("a", "sent 1,000 of 210,655 bytes"),
+        ("b", "sent an empty file"),
+        ("c", "sent 77 of 3,000,000 bytes"),
+        ("d", "no answer for 1 min 20 s"),
+        ("e", "no answer for 58 s"),
+    ):
+        reasons.add(unfinished(name, trouble))
+    lines = list(reasons.lines())
+    assert [line.partition(": the download")[0] for line in lines] == [
+        "  unfinished: a and 1 more job",
+        "  unfinished: b",
+        "  unfinished: d and 1 more job",
+    ]
+    assert lines[1].endswith("sent an empty file")
+
+
+def test_of_very_many_reasons_the_first_are_said_and_the_others_counted() -> None:
+    reasons = UnfinishedReasons()
+    for number in range(1000):
+        reasons.add(unfinished(str(number), "no " + "o" * number))
+    reasons.add(unfinished("again", "no "))
+    *lines, last = reasons.lines()
+    assert len(lines) == REASONS_SHOWN
+    assert lines[0].startswith("  unfinished: 0 and 1 more job: ")
+    assert last == "  and 995 more unfinished: all reasons are in results.jsonl"
