@@ -25,10 +25,12 @@ _DATA = re.compile(r"\s*data:([^,;]*)((?:;[^,;]*)*),", re.IGNORECASE)
 def resolve_link(link: str, base_url: str) -> str:
     """Return the address of a link that stands in an answer of the service at `base_url`.
 
-    Blanks around it are no part of a link; it may be relative, or lack a scheme; a host in any script is written as
-    DNS has it. Everything else stays byte for byte: a signature holds for one spelling alone.
+    Blanks around it are no part of a link; it may be relative, lack a scheme, or be escaped for a page throughout; a
+    host in any script is written as DNS has it. Everything else stays byte for byte: a signature holds for one spelling
+    alone.
     Raises ValueError where it is no address.
     """
+    link = _unescaped(link)
     if (plain := _PLAIN.fullmatch(link)) and int((plain[1] or ":80")[1:]) < 2**16:
         return link
     text = link.strip(_BLANKS)
@@ -53,6 +55,14 @@ def resolve_link(link: str, base_url: str) -> str:
         raise ValueError(f"{parts.hostname[:40]!r} is no host")
     netloc = parts.netloc if parts.netloc.isascii() else _ascii_netloc(parts.netloc, parts.hostname)
     return quote(urlunsplit((parts.scheme, netloc, parts.path or "/", parts.query, "")), safe=_PRINTABLE)
+
+
+def _unescaped(link: str) -> str:
+    """Return a link without the escapes of HTML, or of a text in a text, where all of its ampersands have them."""
+    # One that has a plain ampersand, too, may mean what it says.
+    if "&" in link.replace("&amp;", ""):
+        return link
+    return link.replace("&amp;", "&").replace("\\u0026", "&")
 
 
 def data_of_link(link: str) -> tuple[bool, str] | None:

@@ -18,6 +18,10 @@ SIGNED = "https://cdn.example.com/a.mp4?Signature=a%2bB%7E+/=&Expires=1"
     [
         (SIGNED, SIGNED),
         (f"  {SIGNED}\n", SIGNED),
+        (SIGNED.replace("&", "&amp;"), SIGNED),
+        (SIGNED.replace("&", "\\u0026"), SIGNED),
+        (f"{SIGNED}\\u0026", f"{SIGNED}\\u0026"),
+        (f"{SIGNED}&note=a&amp;b", f"{SIGNED}&note=a&amp;b"),
         ("https://cdn.example.com/a\n.mp4", "https://cdn.example.com/a%0A.mp4"),
         ("https://cdn.example.com/a\\b.mp4", "https://cdn.example.com/a\\b.mp4"),
         ("//cdn.example.com/a.mp4?x=%2b", "https://cdn.example.com/a.mp4?x=%2b"),
