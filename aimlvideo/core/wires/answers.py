@@ -171,9 +171,15 @@ class Body(dict[str, Any]):
         return cls(value) if isinstance(value, dict) else None
 
     def inner(self, names: Iterable[str] = WRAPPERS) -> Self | None:
-        """Return the object that this one holds under one of these names; a list stands for its only entry."""
+        """Return the object that this one holds under one of these names; a list stands for its only entry.
+
+        It may be a text that is JSON itself.
+        """
         for name in names:
             inner = self.get(name)
+            # Some gateways pass on an answer as they got it: as a text.
+            if isinstance(inner, str) and inner.lstrip().startswith("{"):
+                inner = Answer.of(inner.encode()).json()
             if isinstance(inner, list) and len(inner) == 1:
                 inner = inner[0]
             if isinstance(inner, dict):

@@ -85,6 +85,7 @@ def test_what_says_neither_yes_nor_no_stays_in_doubt(wire: Wire, body: Any) -> N
         {"errcode": 0, "errmsg": "ok", "data": {"task_id": "g-1"}},
         {"ret": 0, "data": {"id": "g-1", "status": "queued"}},
         {"output": {"task_id": "g-1", "task_status": "PENDING"}, "request_id": "r-1"},
+        {"code": 0, "data": json.dumps({"task_id": "g-1", "task_status": "submitted"})},
     ],
     ids=str,
 )
