@@ -21,11 +21,13 @@ from aimlvideo.core.wires.answers import (
     MAX_MESSAGE_LENGTH,
     NEVER_PROCESSED,
     NO_METHOD,
+    NO_REASON,
     PROXY_REFUSED,
     STATUS_FIELDS,
     Body,
     State,
     error_text,
+    failure_text,
     id_in_location,
     is_about_the_path,
     passed_limit,
@@ -250,7 +252,7 @@ def _generation(body: Body, answer: Answer, generation_id: str) -> Generation:
     if state is State.FAILED:
         error = error or body.failure(surely_failed=True)
     ended = state in ENDED_STATES
-    why = error_text(error) if state is State.FAILED else None
+    why = failure_text(error_text(error), word) if state is State.FAILED else None
     content_refused = why is not None and refuses_content(_all_words(error))
     return Generation(
         id=generation_id,
@@ -322,7 +324,7 @@ def _message(answer: Answer) -> str:
     if isinstance(message, dict):
         message = message.get("message") or message
     errors = fields.get("errors") or fields.get("meta")
-    text = error_text(message) if message else answer.body[:200].decode(errors="replace").strip() or "no reason given"
+    text = error_text(message) if message else answer.body[:200].decode(errors="replace").strip() or NO_REASON
     return (f"{text} {errors}" if errors else text)[:MAX_MESSAGE_LENGTH]
 
 

@@ -64,6 +64,10 @@ _STATUS_WORDS = {
     "timeout timed_out",
 }
 
+_JUST_FAILED = ("failed", "failure", "fail", "error", "")
+"""Status words that say no more than that a generation failed."""
+NO_REASON = "no reason given"
+
 REQUEST_FAILED = ("error", "fail")
 """Words that stand for a request, too: in the envelope that is called JSend."""
 SAYS_NOTHING = ("unknown",)
@@ -354,13 +358,20 @@ def is_about_the_path(answer: Answer, message: str) -> bool:
     return not isinstance(body, dict) or ("model" not in message.lower() and bool(re.search(_NO_PATH, message)))
 
 
+def failure_text(reason: str, status: str) -> str:
+    """Return why a generation failed, for people; without a reason, a status that says more than that it failed."""
+    if reason and reason != NO_REASON:
+        return reason[:MAX_MESSAGE_LENGTH]
+    return NO_REASON if status.strip().lower() in _JUST_FAILED else f"{NO_REASON}, but the status {status[:60]!r}"
+
+
 def error_text(error: Any) -> str:
     """Return a generation's error for people, from the shapes in which it comes."""
     match error:
         case str() if error:
             return error[:MAX_MESSAGE_LENGTH]
         case {"detail": [*details]}:
-            return "; ".join(_detail(one) for one in details)[:MAX_MESSAGE_LENGTH] or "no reason given"
+            return "; ".join(_detail(one) for one in details)[:MAX_MESSAGE_LENGTH] or NO_REASON
         # Before "detail" as text: where both stand, the message is the one written for people.
         case {"message": str(message), **rest}:
             name = rest.get("name") or rest.get("code")
@@ -370,7 +381,7 @@ def error_text(error: Any) -> str:
             return (f"{name}: {words}" if name else words)[:MAX_MESSAGE_LENGTH]
         case [_, *_]:
             return "; ".join(map(_detail, error))[:MAX_MESSAGE_LENGTH]
-    return "no reason given" if not error else str(error)[:MAX_MESSAGE_LENGTH]
+    return NO_REASON if not error else str(error)[:MAX_MESSAGE_LENGTH]
 
 
 def _detail(one: Any) -> str:

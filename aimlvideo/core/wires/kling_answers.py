@@ -21,11 +21,13 @@ from aimlvideo.core.wires.answers import (
     MAX_MESSAGE_LENGTH,
     NEVER_PROCESSED,
     NO_METHOD,
+    NO_REASON,
     PROXY_REFUSED,
     STATUS_FIELDS,
     Body,
     State,
     error_text,
+    failure_text,
     is_about_the_path,
     passed_limit,
     shows_under_way,
@@ -163,7 +165,7 @@ class Task:
             status=self.status,
             video_url=self.links[0] if self.links else None,
             video_urls=self.links,
-            error=(self.reason or "no reason given")[:MAX_MESSAGE_LENGTH] if failed else None,
+            error=failure_text(self.reason or "", self.status) if failed else None,
             cost_units=self.units if completed or failed else None,
             request_id=self.external_id,
             named_id=self.id,
@@ -195,7 +197,7 @@ def _as_error(answer: Answer, request_id: str | None) -> ServiceError:
     if answer.status < 300 and not word and message is None:
         return nameless("the answer is cut short or no JSON object", answer, request_id)
     message = message or as_text(body.get("message")) or answer.body[:200].decode(errors="replace")
-    word, message = _upstream_s(word, message or "no reason given")
+    word, message = _upstream_s(word, message or NO_REASON)
     # `isdecimal` alone takes digits of every script, and a long run of them is an id, not a code.
     code = int(word) if word.isascii() and word.isdecimal() and len(word) < 10 else None
     # Gateways answer HTTP 200 and put the real status into the body: the body is believed only where the status says

@@ -241,6 +241,20 @@ def test_a_generation_s_error_is_read_from_each_of_its_shapes(error: Any, words:
 
 
 @for_each(
+    ("status", "words"),
+    [
+        ("blocked", "no reason given, but the status 'blocked'"),
+        ("TIMED_OUT", "no reason given, but the status 'TIMED_OUT'"),
+        ("Failed", "no reason given"),
+        ("error", "no reason given"),
+    ],
+)
+def test_without_a_reason_a_status_that_says_more_than_failed_is_the_reason(status: str, words: str) -> None:
+    assert WIRE.parse_status(answer({"status": status, "error": None}), "gen-1").error == words
+    assert WIRE.parse_status(answer({"status": status, "error": {"message": "why"}}), "gen-1").error == "why"
+
+
+@for_each(
     ("body", "kind", "words", "code"),
     [
         ({"base_resp": {"status_code": 1026, "status_msg": "input new_sensitive"}}, Rejected, "new_sensitive", 1026),

@@ -141,6 +141,7 @@ SHAPES = [
     (wrapped("SUCCESS", {"code": 0, "data": native()}), State.COMPLETED, None),
     (wrapped("FAILURE", native("failed", None, task_status_msg="moderated")), State.FAILED, "moderated"),
     (wrapped("FAILURE", None) | {"message": "SUCCEED"}, State.FAILED, "no reason given"),
+    (flat("expired"), State.FAILED, "no reason given, but the status 'expired'"),
     (wrapped("FAILURE", native("processing", None)), State.FAILED, "no reason given"),
     (wrapped("SUCCESS", native("failed", None, task_status_msg="moderated")), State.FAILED, "moderated"),
     (wrapped("SUCCESS", native("processing", None)), State.RENDERING, None),
