@@ -10,7 +10,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 import aiohttp
@@ -126,7 +126,9 @@ async def test_a_caller_that_dawdles_is_hung_up_on(
         reader, writer = await asyncio.open_connection("127.0.0.1", int(url.split(":")[-1].strip("/")))
         with closing(writer), anyio.fail_after(PATIENCE):
             writer.write(begun)
-            assert await reader.read() == b""
+            # Where it is hung up before what was sent is read, the system says so by a reset.
+            with suppress(ConnectionResetError):
+                assert await reader.read() == b""
     assert not caplog.records
 
 
