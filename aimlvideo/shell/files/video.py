@@ -98,9 +98,11 @@ def frame_jpeg(clip: Path, side: int) -> bytes:
 
 @contextmanager
 def _opened(clip: Path) -> Iterator[Any]:
-    """Give a clip to read. Raises UsageError where its frames are larger than any that a service makes."""
+    """Give a clip to read. Raises UsageError for no file, and for frames larger than any that a service makes."""
     import av  # noqa: PLC0415 - an extra
 
+    if not clip.is_file():  # a pipe would be waited for
+        raise UsageError(f"{clip}: expected a clip, got no file")
     with av.open(str(clip)) as film:
         for stream in film.streams.video:
             width, height = stream.width or 0, stream.height or 0

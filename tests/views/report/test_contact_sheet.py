@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from aimlvideo.core.jobs.job import ClipFile, Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import UsageError
+from aimlvideo.shell.files.video import frame_png
 from aimlvideo.views.report.contact_sheet import MOST_BYTES, WIDEST, _drawable, write_sheet
 from tests.cases import for_each
 from tests.shell.files.test_video import clip
@@ -47,6 +49,15 @@ def test_a_clip_that_cannot_be_read_leaves_its_place_empty(tmp_path: Path) -> No
     (tmp_path / "a.mp4").write_bytes(b"no clip")
     sheet = Image.open(write_sheet(tmp_path, [saved("a", "a.mp4"), saved("b", "missing.mp4")]))
     assert sheet.convert("L").getpixel((160, 90)) < 40
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a pipe with a name")
+def test_a_pipe_in_a_clip_s_place_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.mp4")
+    sheet = Image.open(write_sheet(tmp_path, [saved("a", "a.mp4")]))
+    assert sheet.convert("L").getpixel((160, 90)) < 40
+    with pytest.raises(UsageError, match=r"a\.mp4: expected a clip, got no file"):
+        frame_png(tmp_path / "a.mp4", "last")
 
 
 def test_a_folder_without_clips_is_told_so(tmp_path: Path) -> None:
