@@ -9,24 +9,25 @@ import sys
 
 def main() -> None:
     """Run the command."""
-    _leave_ascii()
-    # `import aimlvideo.__main__` alone costs nothing.
     try:
-        from aimlvideo.cli.signals import AT_START, in_good_order  # noqa: PLC0415
+        try:
+            _leave_ascii()
+            # `import aimlvideo.__main__` alone costs nothing.
+            from aimlvideo.cli.signals import AT_START, in_good_order  # noqa: PLC0415
 
-        gc.set_threshold(AT_START)
-        with in_good_order():
-            from aimlvideo.cli.app import app  # noqa: PLC0415
+            gc.set_threshold(AT_START)
+            with in_good_order():
+                from aimlvideo.cli.app import app  # noqa: PLC0415
 
-            app()
+                app()
+        finally:
+            # An interruption in text that was executed, as for a dataclass, is remembered until text is executed again,
+            # and `python -m` would end by that signal, whatever the exit code.
+            exec("")
+            # Python would look through all objects once more at its end, and the process takes them along anyway.
+            gc.freeze()
     except KeyboardInterrupt:
-        raise SystemExit(3) from None  # before anything was begun
-    finally:
-        # An interruption in text that was executed, as for a dataclass, is remembered until text is executed again, and
-        # `python -m` would end by that signal, whatever the exit code.
-        exec("")
-        # Python would look through all objects once more at its end, and the process takes them along anyway.
-        gc.freeze()
+        raise SystemExit(3) from None  # before anything was begun; a second one in the lines above, too
 
 
 def _leave_ascii() -> None:

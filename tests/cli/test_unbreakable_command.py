@@ -82,6 +82,16 @@ def test_a_signal_in_code_that_python_makes_at_the_start_ends_with_3_too(tmp_pat
     assert ended.returncode == 3, ended.stderr
 
 
+def test_two_signals_before_the_command_hears_any_end_it_with_3_and_without_a_word(tmp_path: Path) -> None:
+    ended = interrupted(
+        tmp_path,
+        "import gc",
+        "from aimlvideo.cli import signals",
+        "signals._fill_closed_streams = gc.freeze = interrupt  # one at the beginning, one at the end",
+    )
+    assert (ended.returncode, ended.stderr) == (3, b"")
+
+
 def test_a_signal_after_the_command_has_ended_changes_nothing(tmp_path: Path) -> None:
     ended = interrupted(tmp_path, "import atexit", "atexit.register(interrupt)")
     assert (ended.returncode, ended.stderr) == (0, b"")
