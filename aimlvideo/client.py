@@ -252,9 +252,7 @@ class VideoClient:
 
                 self._journal = await stack.enter_async_context(open_journal(Path(path)))
             if self._settings.upload:
-                from aimlvideo.shell.files.uploads import UploadStore  # noqa: PLC0415 - few clients upload
-
-                self._upload_store = await UploadStore.opened(self._settings.upload)
+                self._upload_store = await self._open_upload_store(self._settings.upload)
             self._uploads = await stack.enter_async_context(self._uploads_of(self._journal or self._memory))
             policy_for, background = self._poll_policies.policy_for, []
             if self._poll_policies.learns and self._settings.chosen_service.durations:
@@ -313,6 +311,11 @@ class VideoClient:
             yield uploads
         finally:
             await uploads.close()
+
+    async def _open_upload_store(self, url: str) -> UploadStore:
+        from aimlvideo.shell.files.uploads import UploadStore  # noqa: PLC0415 - few clients upload
+
+        return await UploadStore.opened(url)
 
     def _new_uploads(self, store: UploadStore, journal: Journal) -> Uploads:
         from aimlvideo.shell.files.uploads import Uploads  # noqa: PLC0415 - as above

@@ -63,15 +63,20 @@ class _SharedRecords:
 
 
 class FleetClient(VideoClient):
-    """`VideoClient` for a worker. `learned` is what all workers know of durations so far."""
+    """`VideoClient` for a worker. `learned` is what all workers know of durations so far.
+
+    `upload_store` is the place for uploads, where it is open already.
+    """
 
     def __init__(
         self,
         journal: PostgresJournal,
         learned: Mapping[str, Any],
         limiters: Limiters | None = None,
+        upload_store: UploadStore | None = None,
         **settings: Any,
     ) -> None:
+        self._open_store = upload_store
         self._durations = SharedDurations(NOWHERE, learned)
         super().__init__(**settings, journal=journal, knowledge=self._durations, limiters=limiters)
         self._postgres = journal
@@ -102,6 +107,10 @@ class FleetClient(VideoClient):
     def _most_bought(self) -> float:
         """Return no limit, for the same reason."""
         return inf
+
+    async def _open_upload_store(self, url: str) -> UploadStore:
+        """Return the place that is open already, if there is one."""
+        return self._open_store or await super()._open_upload_store(url)
 
     def _new_uploads(self, store: UploadStore, journal: Journal) -> Uploads:
         """Return this worker's uploads: other workers have folders of their own, and remove nothing of ours."""

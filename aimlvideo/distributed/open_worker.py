@@ -62,8 +62,10 @@ async def open_worker(
         limits_before = (await Account.read(connection)).limits
         permits = Permits(pool, limits_before.rate or inf)
         fleet = WorkerShares(permits, _noting(refusals), limits_before)
-        chosen = {**settings, "upload": settings.get("upload") or await _queued_upload(connection)}
-        client = await stack.enter_async_context(FleetClient(journal, learned, fleet.limiters, **chosen))
+        store_of_queue = None if settings.get("upload") else await _queued_upload(connection)
+        chosen = {**settings, "upload": store_of_queue.url if store_of_queue else settings.get("upload")}
+        client = FleetClient(journal, learned, fleet.limiters, store_of_queue, **chosen)
+        await stack.enter_async_context(client)
         await _check_key(client)
         store = stack.enter_context(open_worker_store(output, str(worker)))
         copy_check = DatabaseCopyCheck(store, await _check_output(connection, store))
@@ -158,19 +160,18 @@ async def _fact(connection: Connection, name: str) -> str | None:
     return row[0] if row else None
 
 
-async def _queued_upload(connection: Connection) -> str | None:
-    """Return the place for uploads that the jobs were queued with. Raises SettingsError where it cannot be used."""
+async def _queued_upload(connection: Connection) -> UploadStore | None:
+    """Open the place for uploads that the jobs were queued with. Raises SettingsError where it cannot be used."""
     url = await _fact(connection, UPLOAD)
     if not url:
         return None
     try:
-        await UploadStore.opened(url)
+        return await UploadStore.opened(url)
     except SettingsError as error:
         raise SettingsError(
             f"{error}. The jobs were queued with this place: name the right one for all workers by `aimlvideo enqueue "
             "JOBS --upload URL`, or for this worker by --upload URL"
         ) from error
-    return url
 
 
 async def _agree_on_service(connection: Connection, service: str) -> None:

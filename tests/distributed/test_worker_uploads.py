@@ -12,7 +12,7 @@ from aimlvideo.cli.job_reader import ReaderOptions
 from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.errors import SettingsError
 from aimlvideo.sandbox import Behaviour, Sandbox
-from aimlvideo.shell.files.uploads import FOLDER_FACT
+from aimlvideo.shell.files.uploads import FOLDER_FACT, UploadStore
 from aimlvideo.shell.journal.base import UPLOAD
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from aimlvideo.shell.task_groups import task_group
@@ -60,6 +60,17 @@ async def test_a_file_outlives_its_worker_while_a_generation_may_fetch_it_and_is
         assert worker.journal._open_db is None, "a connection that blocks would hold up all that a worker has in hand"
     with open_sync_journal(dsn) as journal:
         assert journal.facts(FOLDER_FACT) == {}
+
+
+@pytest.mark.usefixtures("store")
+async def test_the_queued_place_for_uploads_is_tried_once_as_a_worker_begins(
+    queued: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+    check = UploadStore.check
+    monkeypatch.setattr(UploadStore, "check", lambda store: (tried.append(store.url), check(store)))
+    async with Sandbox(Behaviour(seconds=0.1, video="tiny")) as sandbox, opened(queued, tmp_path, sandbox.url):
+        assert tried == [PLACE]
 
 
 async def test_a_worker_that_cannot_use_the_queued_place_for_uploads_says_who_named_it_and_the_cure(
