@@ -121,11 +121,11 @@ async def _found_in_log(
     _name_nameless(rows, set(recorded), reading.rows, terminal)
     last_recorded = _newest_recorded(recorded, reading.rows)
     # Only what succeeded: one that failed has no clip, and its job may be sent again.
-    fresh = [row for row in reading.rows if row.succeeded and not _is_recorded(row, recorded)]
+    fresh = [row for row in reading.rows if row.succeeded and _mark(row) and not _is_recorded(row, recorded)]
     fresh = [row for row in fresh if row.created_at >= last_recorded.get(_mark(row), 0.0)]
     fresh.sort(key=lambda row: row.created_at)
     newest = {_mark(row): row for row in fresh}
-    _name_earlier([row for row in fresh if _mark(row) and row is not newest[_mark(row)]], terminal)
+    _name_earlier([row for row in fresh if row is not newest[_mark(row)]], terminal)
     return {row.request_id: row.generation_id for row in newest.values() if row.request_id and row.generation_id}
 
 

@@ -253,9 +253,6 @@ class _Shape(NamedTuple):
 
 
 def _shape(clip: Path) -> _Shape:
-
-    if not clip.is_file():
-        raise UsageError(f"{clip}: expected a clip, got no file")
     with _opened(clip) as film:
         if not film.streams.video:
             raise UsageError(f"{clip}: expected a clip, got a file without pictures")
