@@ -709,6 +709,20 @@ def test_a_generation_of_one_job_does_not_settle_the_doubt_of_another(command: C
     assert len(service.accepted) == 2
 
 
+def leave_in_doubt(command: Command, service: FakeService) -> None:
+    """Run job a, whose answer is lost, and which the log does not list."""
+    write(Path("jobs.jsonl"), "a")
+    service.lost.append(Unclear("reset"))
+    service.listing_delay = 1e6
+    assert command(*run("--timeout", 100)).exit_code == 3
+
+
+def forget_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no key, without which nobody is asked."""
+    monkeypatch.delenv("AIMLAPI_API_KEY")
+    monkeypatch.setattr(command_run, "VideoClient", VideoClient)
+
+
 @pytest.mark.parametrize("is_old", [False, True])
 def test_a_generation_that_the_service_does_not_know_or_has_for_another_settles_nothing(
     command: Command, service: FakeService, is_old: bool
@@ -738,12 +752,8 @@ def test_a_generation_that_the_service_does_not_know_or_has_for_another_settles_
 def test_a_doubt_is_settled_as_a_person_says_where_the_service_cannot_be_asked(
     command: Command, service: FakeService, monkeypatch: pytest.MonkeyPatch, words: list[str]
 ) -> None:
-    write(Path("jobs.jsonl"), "a")
-    service.lost.append(Unclear("reset"))
-    service.listing_delay = 1e6
-    assert command(*run("--timeout", 100)).exit_code == 3
-    monkeypatch.delenv("AIMLAPI_API_KEY")
-    monkeypatch.setattr(command_run, "VideoClient", VideoClient)
+    leave_in_doubt(command, service)
+    forget_key(monkeypatch)
     taken = command("resolve", "out", "a", *words)
     assert taken.exit_code == 0, taken.output
     assert "could not be asked: no API key" in taken.output
@@ -776,8 +786,7 @@ def test_a_generation_that_failed_for_another_job_does_not_settle_a_doubt_also_w
     assert command(*run("--timeout", 100)).exit_code == 3
     write(Path("a.jsonl"), "a")
     assert command(*run("--retry-failed", file="a.jsonl")).exit_code == 0
-    monkeypatch.delenv("AIMLAPI_API_KEY")
-    monkeypatch.setattr(command_run, "VideoClient", VideoClient)
+    forget_key(monkeypatch)
     wrong = command("resolve", "out", "b", "--generation", "gen-0")
     assert wrong.exit_code == 2, wrong.output
     assert "generation gen-0 is that of job 'a' already" in wrong.output
@@ -786,10 +795,7 @@ def test_a_generation_that_failed_for_another_job_does_not_settle_a_doubt_also_w
 def test_what_the_log_has_under_another_model_settles_no_doubt(command: Command, service: FakeService) -> None:
     service.accepted["gen-0"] = 0.0
     service.note("gen-0", "", "luma/ray-2")
-    write(Path("jobs.jsonl"), "a")
-    service.lost.append(Unclear("reset"))
-    service.listing_delay = 1e6
-    assert command(*run("--timeout", 100)).exit_code == 3
+    leave_in_doubt(command, service)
     service.log[0].accepted_at = service.log[0].listed_at = 0.0
     wrong = command("resolve", "out", "a", "--generation", "gen-0")
     assert wrong.exit_code == 2, wrong.output
@@ -803,10 +809,7 @@ def test_what_the_log_has_under_the_lost_submission_s_own_id_is_its_generation(
 ) -> None:
     service.accepted["gen-0"] = 0.0
     service.note("gen-0", "")
-    write(Path("jobs.jsonl"), "a")
-    service.lost.append(Unclear("reset"))
-    service.listing_delay = 1e6
-    assert command(*run("--timeout", 100)).exit_code == 3
+    leave_in_doubt(command, service)
     for row in service.log:
         row.accepted_at = row.listed_at = 0.0  # each command has a clock of its own, which begins at 0
     wrong = command("resolve", "out", "a", *words)
@@ -821,13 +824,9 @@ def test_what_the_log_has_under_the_lost_submission_s_own_id_is_its_generation(
 def test_a_doubt_that_was_settled_by_an_id_which_nobody_knows_can_be_settled_again(
     command: Command, service: FakeService, monkeypatch: pytest.MonkeyPatch, words: list[str]
 ) -> None:
-    write(Path("jobs.jsonl"), "a")
-    service.lost.append(Unclear("reset"))
-    service.listing_delay = 1e6
-    assert command(*run("--timeout", 100)).exit_code == 3
+    leave_in_doubt(command, service)
     with monkeypatch.context() as offline:
-        offline.delenv("AIMLAPI_API_KEY")
-        offline.setattr(command_run, "VideoClient", VideoClient)
+        forget_key(offline)
         assert command("resolve", "out", "a", "--generation", "gen-O").exit_code == 0
         again = command("resolve", "out", "a", *words)
         assert again.exit_code == 2

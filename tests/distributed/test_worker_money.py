@@ -60,6 +60,18 @@ async def opened(service: FakeService, dsn: str, folder: Path, limit: float = in
         yield worker
 
 
+async def work_off(service: FakeService, dsn: str, folder: Path) -> None:
+    """Let a worker end all that is queued."""
+    with anyio.fail_after(PATIENCE):
+        async with opened(service, dsn, folder) as worker:
+            await worker.run()
+
+
+def generations(dsn: str) -> dict[str, tuple[str | None, Stage]]:
+    with open_sync_journal(dsn) as journal:
+        return {job.id: (progress.generation_id, progress.stage) for job, progress in journal.all_jobs()}
+
+
 def stages(dsn: str) -> dict[str, int]:
     with open_sync_journal(dsn) as journal:
         return journal.counts()
@@ -122,9 +134,7 @@ async def test_an_answer_that_names_a_generation_of_another_worker_s_job_is_look
         await queued(dsn, tmp_path, name)
         async with opened(service, dsn, tmp_path) as worker:
             await worker.run()
-    with open_sync_journal(dsn) as journal:
-        generations = {job.id: progress.generation_id for job, progress in journal.all_jobs()}
-    assert generations == {"a": "gen-0", "b": "gen-1"}
+    assert {job_id: name for job_id, (name, _) in generations(dsn).items()} == {"a": "gen-0", "b": "gen-1"}
     assert len(service.posted_at) == 2
 
 
@@ -134,9 +144,7 @@ async def test_a_job_that_a_worker_saved_with_the_clip_of_another_one_gets_its_o
     service.listing_delay = 0.4
     service.lost.extend([Unclear("reset"), answer(201, {"id": "gen-0", "status": "queued"})])
     await queued(dsn, tmp_path, "ab")
-    with anyio.fail_after(PATIENCE):
-        async with opened(service, dsn, tmp_path) as worker:
-            await worker.run()
+    await work_off(service, dsn, tmp_path)
     assert generations(dsn) == {"a": ("gen-0", Stage.SAVED), "b": ("gen-1", Stage.SAVED)}
     assert len(service.posted_at) == 2
 
@@ -158,13 +166,6 @@ async def test_a_job_that_another_worker_follows_with_the_generation_of_a_lost_a
     service.log[0].listed_at, service.seconds = service.clock(), 0.5
     service.lost.append(Unclear("reset"))
     await queued(dsn, tmp_path, "a")
-    with anyio.fail_after(PATIENCE):
-        async with opened(service, dsn, tmp_path) as worker:
-            await worker.run()
+    await work_off(service, dsn, tmp_path)
     assert generations(dsn) == {"a": ("gen-1", Stage.SAVED), "b": ("gen-0", Stage.SAVED)}
     assert len(service.posted_at) == 2
-
-
-def generations(dsn: str) -> dict[str, tuple[str | None, Stage]]:
-    with open_sync_journal(dsn) as journal:
-        return {job.id: (progress.generation_id, progress.stage) for job, progress in journal.all_jobs()}
