@@ -131,7 +131,7 @@ class LostSubmissions:
         """Settle a doubt by a generation that the service itself shows for it, unless it cannot be this one."""
         if (doubt := next((one for one in self._doubts if one.entry is entry), None)) is None:
             return
-        if strangeness := _not_this_one(generation, doubt):
+        if strangeness := _not_this_one(generation, doubt, self._sent_at(doubt)):
             log.warning("a call about job %r settles nothing: %s", entry.job.id, strangeness)
         else:
             self._apply(doubt, Outcome.ACCEPTED, generation.id)
@@ -204,7 +204,7 @@ class LostSubmissions:
                 return any(may_be_submission(row, doubt.entry.job, doubt.intent, catalog) for doubt in doubts)
             return row.request_id in request_ids
 
-        reading = await self.request_log.read(min(map(_earliest, doubts)), keep, thorough=thorough)
+        reading = await self.request_log.read(min(map(self._sent_at, doubts)), keep, thorough=thorough)
         rows: defaultdict[str | None, list[LogRow]] = defaultdict(list)
         for row in reading.rows:
             rows[row.request_id].append(row)
@@ -217,7 +217,7 @@ class LostSubmissions:
             generation = await self._look_up(lookup, entry.progress.request_id or "", entry.job)
             if generation is None and lookup.tasks is not None and age > self.settle_time(entry.job):
                 generation = await self._search_list(lookup.tasks, doubt)
-            if generation is not None and (strangeness := _not_this_one(generation, doubt)):
+            if generation is not None and (strangeness := _not_this_one(generation, doubt, self._sent_at(doubt))):
                 self._apply(doubt, Outcome.UNRESOLVED, why=strangeness)
             elif generation is not None:
                 self._apply(doubt, Outcome.ACCEPTED, generation.id)
@@ -240,7 +240,7 @@ class LostSubmissions:
 
     async def _search_list(self, tasks: TaskList, doubt: _Doubt) -> Generation | None:
         """Return the task that the service's list has under our id; None where it has none back to the submission."""
-        entry, since = doubt.entry, _sent_at(doubt) - WINDOW_MARGIN
+        entry, since = doubt.entry, self._sent_at(doubt) - WINDOW_MARGIN
         for page in range(1, MOST_LIST_PAGES + 1):
             try:
                 listed = await self.request_log.request(tasks.request(page, entry.job), tasks.read)
@@ -340,6 +340,15 @@ class LostSubmissions:
     def _watched(self, doubt: _Doubt) -> float:
         return clock.loop() - doubt.watched_since
 
+    def _sent_at(self, doubt: _Doubt) -> float:
+        """Return when a submission was sent, by the service's clock where that is known, else the earliest possible."""
+        submitted_at, service_now = doubt.entry.progress.submitted_at or clock.wall(), self.request_log.service_now()
+        earliest = doubt.intent.earliest_moment(submitted_at)
+        if doubt.intent.sent_at is not None or not doubt.sent_here or service_now is None:
+            return earliest
+        # The service's clock was learned since: this machine's own may be years ahead of it.
+        return min(earliest, service_now - max(self._watched(doubt), clock.wall() - submitted_at))
+
     def _age(self, doubt: _Doubt) -> float:
         watched = self._watched(doubt)
         if doubt.sent_here:
@@ -359,7 +368,7 @@ def _in_doubt_again(progress: Progress) -> Progress:
     return progress.to(Stage.RENDERING).to(Stage.IN_DOUBT, **forgotten, video_urls=(), file_sizes=())
 
 
-def _not_this_one(generation: Generation, doubt: _Doubt) -> str | None:
+def _not_this_one(generation: Generation, doubt: _Doubt, sent_at: float) -> str | None:
     """Return why a generation under the id that a job chose for itself is another one's; None where it may be its own.
 
     An id of our own making is never used twice; one that a person chose may have been, by an earlier run.
@@ -372,7 +381,7 @@ def _not_this_one(generation: Generation, doubt: _Doubt) -> str | None:
     owner = journal.by_generation(generation.id)
     if owner is not None and owner.job.id != entry.job.id:
         return f"the service shows generation {generation.id} for its id, which is that of job {owner.job.id!r}"
-    if 0 < generation.created_at < _sent_at(doubt) - WINDOW_MARGIN:
+    if 0 < generation.created_at < sent_at - WINDOW_MARGIN:
         return (
             f"the service shows generation {generation.id} for its id, which is older than this submission: an earlier "
             "run has used the id"
@@ -409,13 +418,3 @@ def _denials_of(request_id: str | None) -> str:
 
 def _request_id(doubt: _Doubt) -> str | None:
     return doubt.entry.progress.request_id
-
-
-def _sent_at(doubt: _Doubt) -> float:
-    """Return when a submission was sent, by the service's clock where that is known, else the earliest possible."""
-    return _earliest(doubt) if doubt.intent.sent_at is None else doubt.intent.sent_at
-
-
-def _earliest(doubt: _Doubt) -> float:
-    progress = doubt.entry.progress
-    return Intent.of(progress.request_id).earliest_moment(progress.submitted_at or clock.wall())

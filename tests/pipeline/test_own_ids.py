@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from email.utils import formatdate
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from aimlvideo.shell.journal.sqlite_reader import SqliteReader
 from tests.fakes import FakeClient, FakeGateway, answer, business_error, jobs, quick_downloads, run_all
 
 OWN = {"model": "kling-v1-6", "prompt": "waves", "external_task_id": "mine"}
+SERVICE_NOW = 1767225600
+"""What the service's clock says, in seconds since 1970: this machine's is months or years ahead of it."""
 
 
 class Aged(FakeGateway):
@@ -44,7 +46,7 @@ class Aged(FakeGateway):
             if name in self.old:
                 return self._old(name)
         given = await super().send(request)
-        date = {"date": "Thu, 26 Nov 2026 12:00:00 GMT"}
+        date = {"date": formatdate(SERVICE_NOW, usegmt=True)}
         return Answer(given.status, {**date, **given.headers}, given.body)
 
     def _old(self, external_id: str) -> Answer:
@@ -128,7 +130,7 @@ async def test_a_list_is_read_once_the_settle_time_has_passed_and_what_it_shows_
 async def test_a_lost_submission_is_looked_for_in_a_list_of_either_order(newest_first: bool) -> None:
     class Ordered(Listing):
         def _list(self, page: str) -> Answer:
-            now = round(1000 * datetime(2026, 11, 26, 12, tzinfo=UTC).timestamp())
+            now = 1000 * SERVICE_NOW
             ages = range(0, 300_000, 10_000) if newest_first else range(90_000_000, 80_000_000, -100_000)
             others = [{"task_id": f"other-{age}", "task_status": "succeed", "created_at": now - age} for age in ages]
             return (
@@ -149,7 +151,7 @@ async def test_a_lost_submission_is_looked_for_behind_tasks_of_others_that_seem_
         def _list(self, page: str) -> Answer:
             if page != "1":
                 return super()._list("1" if page == "2" else page)
-            older = round(1000 * (datetime(2026, 11, 26, 12, tzinfo=UTC).timestamp() - 60))
+            older = 1000 * (SERVICE_NOW - 60)
             others = [{"task_id": f"other-{n}", "task_status": "processing", "created_at": older} for n in range(30)]
             return answer(200, {"code": 0, "data": others})
 
