@@ -18,8 +18,7 @@ from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.request_ids import CLOCKS_AGREE, Intent, are_of_two_jobs
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.limits import PollBudget
-from aimlvideo.core.polling.observation import PollState
-from aimlvideo.core.polling.policy import PollPolicy
+from aimlvideo.core.polling.policy import PollPolicy, PollState
 from aimlvideo.core.polling.timer_wheel import TimerWheel
 from aimlvideo.core.wires.answers import ENDED_STATES, State
 from aimlvideo.core.wires.base import Generation, Wire

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import exp, expm1, inf, log, log2, sqrt
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from aimlvideo.core.polling.hazard import EDGES, WIDTHS, PiecewiseHazard, bin_of
 from aimlvideo.core.polling.latency import Latency
@@ -122,12 +122,44 @@ class PollPolicy(Protocol):
         """Return the seconds after which to ask again about a generation that waits in the service's queue."""
 
 
+class PollState(NamedTuple):
+    """An unfinished generation as its last poll found it. All moments are seconds on the caller's clock.
+
+    The time in the service's queue says nothing about how long the work takes, so the age counts from the middle
+    between the last poll that found it queued and the first that did not; from acceptance if no poll found it queued.
+    """
+
+    running_since: float
+    """The moment from which its age counts; while it is queued, that of the last poll."""
+    last_polled_at: float
+    """The moment of the last poll (at first: of acceptance)."""
+    queued: bool = False
+
+    def due(self, policy: PollPolicy) -> float:
+        """Return the moment of the next poll. Call it again when the policy may have learned: it may be earlier."""
+        if self.queued:
+            return self.last_polled_at + policy.queued_gap()
+        return self.running_since + policy.next_poll(self.last_polled_at - self.running_since)
+
+    def still_running(self, now: float, queued: bool, policy: PollPolicy) -> Self:
+        """Return the state after a poll that found it unfinished; the policy learns from it."""
+        # "Queued" after "running" is a slip of the service's: an age that began must not begin again.
+        if queued and (self.queued or self.last_polled_at == self.running_since):
+            return self._replace(running_since=now, last_polled_at=now, queued=True)
+        running_since = (self.last_polled_at + now) / 2 if self.queued else self.running_since
+        policy.observe(max(self.last_polled_at - running_since, 0.0), now - running_since, False)
+        return self._replace(running_since=running_since, last_polled_at=now, queued=False)
+
+    def ended(self, now: float, policy: PollPolicy) -> None:
+        """Let the policy learn from a poll, or a callback, that found it ended."""
+        policy.observe(self.last_polled_at - self.running_since, now - self.running_since, True)
+
+
 class FixedPolls:
     """Asks every `every` seconds, and learns nothing."""
 
-    def __init__(self, every: float = 15.0, price: float = 0.5) -> None:
-        self.every = every
-        self.price = price
+    def __init__(self, every: float = 15.0) -> None:
+        self.every, self.price = every, USUAL_PRICE
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
@@ -165,7 +197,7 @@ class LearnedPolls:
 
     def __init__(
         self,
-        price: float = 0.5,
+        price: float = USUAL_PRICE,
         published: Mapping[float, float] | None = None,
         documented: float | None = None,
     ) -> None:
@@ -222,12 +254,11 @@ class LearnedPolls:
         cls,
         state: Mapping[str, Any],
         *,
-        price: float = 0.5,
         published: Mapping[float, float] | None = None,
         documented: float | None = None,
     ) -> Self:
         """Go on from what `to_state` gave; ValueError, KeyError or TypeError where it is damaged."""
-        policy = cls(price, published, documented)
+        policy = cls(published=published, documented=documented)
         policy.latency.restart_from(state)
         return policy
 

@@ -47,7 +47,6 @@ class LearnedDurations:
         self,
         key: str,
         *,
-        price: float = 0.5,
         published: Mapping[float, float] | None = None,
         documented: float | None = None,
     ) -> LearnedPolls:
@@ -55,7 +54,6 @@ class LearnedDurations:
         if key not in self._policies:
             self._policies[key] = LearnedPolls.from_state(
                 self._states.get(key, AgeHistogram().to_state()),
-                price=price,
                 published=published,
                 documented=documented,
             )
