@@ -145,7 +145,7 @@ class SharedRunOptions:
         )  # fmt: skip
 
     def run_options(
-        self, output: Path, service: str, *, store: str | None = None, strict: bool = False, matrix: bool = False
+        self, output: Path, service: str, *, store: str | None, strict: bool = False, matrix: bool = False
     ) -> RunOptions:
         """Return how the run is made and shown. Raises UsageError for what cannot be right, or cannot be opened."""
         # Now, before anything is planned: a run that was refused later would leave its jobs planned.

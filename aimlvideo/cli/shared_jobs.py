@@ -259,7 +259,7 @@ class SharedJobs:
                 self._terminal.say(f"  worker {name}: {in_hand} in hand, last heartbeat {age:.0f} s ago")
         return summary.exit_code
 
-    def write_page(self, folder: Path, *, sheet: bool = False) -> int:
+    def write_page(self, folder: Path, *, sheet: bool) -> int:
         """Write `report.html` and `results.jsonl` of all jobs into the folder of the clips; return the exit code.
 
         With `sheet`, also one picture with a frame of every clip.

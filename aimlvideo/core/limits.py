@@ -140,7 +140,7 @@ class ConcurrencyLimit:
     last refused one, which gives way as soon as it takes more.
     """
 
-    def __init__(self, limit: int | None = None) -> None:
+    def __init__(self, limit: int | None) -> None:
         if limit is not None and limit < 1:
             raise ValueError(f"at least 1 generation has to be allowed at a time, not {limit!r}")
         self.taken = 0
@@ -210,7 +210,7 @@ class PollBudget:
         self._requested += 1
         return self.rate.reserve(now)
 
-    def tick(self, now: float, backlog: int = 0) -> None:
+    def tick(self, now: float, backlog: int) -> None:
         """Set the price anew, once a second; `backlog` is how many polls are due and have not started."""
         if self._ticked_at is not None:
             demand = self._requested / max(now - self._ticked_at, 1e-3) + backlog / 60

@@ -123,7 +123,7 @@ def next_lookup_after(age: float, settle: float) -> float:
     return min(max(age / 4, 0.5), max(settle / 40, 0.5), 15.0)
 
 
-def settled_by_hand(record: Record, generation: str | None, owners: Iterable[tuple[str, Attempt]] = ()) -> Progress:
+def settled_by_hand(record: Record, generation: str | None, owners: Iterable[tuple[str, Attempt]]) -> Progress:
     """Return a doubtful job's progress as a person has settled it.
 
     `owners` are the submissions that have become this generation, as far as the journal says, each with its job's id.

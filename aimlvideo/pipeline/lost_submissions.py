@@ -400,7 +400,7 @@ def _name_further(entry: Entry, generation_id: str | None, listed: Iterable[str 
         )  # fmt: skip
 
 
-def _in_doubt_error(entry: Entry, why: str, answer: str = "") -> InDoubt:
+def _in_doubt_error(entry: Entry, why: str, answer: str) -> InDoubt:
     """Return the error that tells a person why a job is left in doubt, and what to look for."""
     request_id = entry.progress.request_id
     lost = f"was lost ({answer})" if answer else "was lost"

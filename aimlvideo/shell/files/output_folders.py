@@ -193,7 +193,7 @@ def _name(path: Path) -> Path:
     return path.resolve()
 
 
-def _ended_jobs(journal: Journal, folder: Path, *, verify: bool = False, remote: bool = False) -> Iterator[Result]:
+def _ended_jobs(journal: Journal, folder: Path, *, verify: bool, remote: bool) -> Iterator[Result]:
     """Give what has ended before; a job whose file is gone, or no longer whole, is fetched again by the run.
 
     With `remote`, the clips are in an object store, and not looked for here.

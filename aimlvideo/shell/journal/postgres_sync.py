@@ -181,7 +181,7 @@ class SyncPostgresJournal:
         """Give the jobs that have failed."""
         yield from self._all("stage = 'failed'")
 
-    def retry_failed(self, failed: Iterable[Record], completed: Container[str] = ()) -> list[str]:
+    def retry_failed(self, failed: Iterable[Record], completed: Container[str]) -> list[str]:
         """Plan these failed jobs again, or, of those that were paid, fetch the clip; return their ids.
 
         `completed` are the ids of those whose generations the service shows as completed by now.
