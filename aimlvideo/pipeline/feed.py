@@ -126,19 +126,7 @@ class Feed:
             return False
         state = "completed" if generation.state is State.COMPLETED else "taken up"
         log.info("the service has %s it since it failed: nothing is bought", state, extra={"job": entry.job.id})
-        kept = (
-            "request_id",
-            "generation_id",
-            "account",
-            "submitted_at",
-            "service_time",
-            "polls",
-            "poll_ages",
-            "cost_units",
-        )
-        # What it was charged is in the sum of what was spent: a failed one that was billed is not billed again.
-        charged = failed.cost_usd or None
-        entry.step(Stage.SUBMITTING, cost_usd=charged, **{name: getattr(failed, name) for name in kept})
+        entry.step(Stage.SUBMITTING, **failed.submission())
         entry.step(Stage.RENDERING)
         await self.run.afford(entry)
         pipeline.poll.watch(entry)

@@ -194,6 +194,15 @@ class Progress(NamedTuple):
         """The ages at the first polls, in seconds; negative where the generation was found queued."""
         return unpack(f"<{len(self.poll_ages) // 4}f", self.poll_ages[: len(self.poll_ages) // 4 * 4])
 
+    def submission(self) -> dict[str, Any]:
+        """Return what is known of a failed job's submission, as fields for one that goes on with it after all."""
+        names = (
+            "request_id", "generation_id", "account", "submitted_at", "service_time", "polls", "poll_ages",
+            "cost_units",
+        )  # fmt: skip
+        # What it was charged is in the sum of what was spent: a failed one that was billed is not billed again.
+        return {"cost_usd": self.cost_usd or None, **{name: getattr(self, name) for name in names}}
+
     @property
     def attempt(self) -> Attempt:
         """The submission that this progress tells of."""
