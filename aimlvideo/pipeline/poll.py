@@ -86,6 +86,9 @@ MAX_MISSES = 10
 """Failed checks in a row that put a generation on the slow lane."""
 REFUSALS_BEFORE_HALT = 3
 """Refused checks of one generation in a row, after which it is said and nothing new is bought: a key was revoked."""
+CONTENT_REFUSALS = 3
+"""Checks of one generation in a row that are refused for their content, after which its clip is withheld: a question
+has no content, and one answer alone may be that of whoever lies in between."""
 SILENCE = 45.0
 """Seconds without any answer after which a free question is asked: is the key still good, while clips render?"""
 KEY_REFUSED = (401, 403)
@@ -124,6 +127,8 @@ class _Waiting:
     is_being_polled: bool = False
     is_given_up: bool = False
     """Whether the generation turned out to be another job's."""
+    content_refusals: int = 0
+    """Checks in a row that were refused for their content."""
 
 
 @dataclass(eq=False)
@@ -310,9 +315,13 @@ class Poll:
                 generation = await fetch_status(self.send, self.wire, generation_id, waiting.entry.job)
                 self.refuse_mixed_up(waiting.entry, generation)
             except ServiceError as error:
-                if not waiting.is_given_up:
+                if waiting.is_given_up:
+                    return
+                waiting.content_refusals = waiting.content_refusals + 1 if isinstance(error, ContentRefused) else 0
+                if not isinstance(error, ContentRefused) or waiting.content_refusals < CONTENT_REFUSALS:
                     self._on_failed_check(waiting, error)
-                return
+                    return
+                generation = _withheld(generation_id, error)
             if waiting.is_given_up:
                 return
             if are_of_two_jobs(generation.request_id, waiting.entry.progress.request_id):
@@ -340,6 +349,7 @@ class Poll:
         self.budget.rate.on_accepted(now)
         entry.run.stats.polls += 1
         waiting.misses, waiting.not_before, waiting.not_after, waiting.last_error = 0, 0.0, inf, ""
+        waiting.content_refusals = 0
         heard = {"status": generation.status or None, "status_at": clock.wall()}
         polls = entry.progress.polls + 1
         if not generation.ended:
@@ -353,6 +363,9 @@ class Poll:
             else:  # a new word is written down at once: whoever comes after a crash learns what was heard last
                 entry.step(Stage.RENDERING, **noted)
             self._note_unknown_status(entry, generation.status)
+            if State.named(generation.status) in ENDED_STATES:
+                # "Completed" without a clip may stay so, and takes no slot at the service.
+                entry.release_slot()
             self._keep_waiting(waiting, now)
             return
         entry.run.stats.unknown_statuses.pop(entry.job.id, None)
@@ -466,6 +479,11 @@ class Poll:
 def _is_final(error: ServiceError) -> bool:
     """Tell an answer that asking again will not change: no such generation, or no such key."""
     return isinstance(error, Refused) or (isinstance(error, Rejected) and error.status == 404)
+
+
+def _withheld(generation_id: str, error: ContentRefused) -> Generation:
+    """Return the generation whose status checks are refused for its content."""
+    return Generation(generation_id, State.FAILED, error=str(error), content_refused=True, refused_input=error.field)
 
 
 def _failure(generation: Generation) -> GenerationFailed:

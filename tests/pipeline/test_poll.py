@@ -211,6 +211,32 @@ async def test_one_refused_check_stops_nothing_and_three_in_a_row_stop_the_buyin
         assert len(service.posted_at) == bought
 
 
+@for_each(("name", "service", "job"), [("aimlapi", FakeService, JOB), ("kling", FakeGateway, GATEWAY_JOB)])
+async def test_a_question_that_is_refused_for_its_content_three_times_is_about_a_clip_that_was(
+    name: str, service: type[FakeService], job: dict[str, Any]
+) -> None:
+    withheld = answer(400, {"code": "imagine:content-moderated", "error": "The video was rejected by moderation"})
+    for refusals in (2, 3):
+        fake = service(seconds=5)
+        fake.checks.extend([withheld] * refusals)
+        async with FakeClient(fake, poll="every:1", service=name) as client:
+            result = (await run_all(client, [{**job, "id": "a"}]))["a"]
+        assert result.ok == (refusals < 3)
+        assert isinstance(result.error, ContentRefused) == (result.stage is Stage.FAILED) == (refusals == 3)
+
+
+async def test_a_clip_that_is_withheld_though_completed_keeps_no_other_from_being_made() -> None:
+    class Withholding(FakeService):
+        def _check(self, name: str) -> Answer:
+            return answer(200, {"id": name, "status": "completed"}) if name == "gen-0" else super()._check(name)
+
+    service = Withholding(seconds=5)
+    async with FakeClient(service, max_outstanding=1, buy_ahead=2, timeout=600.0) as client:
+        results = await run_all(client, jobs(3))
+    assert isinstance(results["job0"].error, OutOfPatience)
+    assert service.posted_at[-1] < 60
+
+
 async def test_a_service_that_fails_for_an_hour_is_waited_for_as_long_as_patience_lasts() -> None:
     service = Refusing(answer(500), until=100_000, seconds=5)
     async with FakeClient(service, timeout=2500.0) as client:

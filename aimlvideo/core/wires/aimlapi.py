@@ -26,6 +26,7 @@ from aimlvideo.core.wires.answers import (
     STATUS_FIELDS,
     Body,
     State,
+    counts_as_end,
     error_text,
     failure_text,
     id_in_location,
@@ -115,6 +116,8 @@ class AimlApi:
 
     def parse_status(self, answer: Answer, generation_id: str) -> Generation:
         """Return the generation as a status check's answer describes it."""
+        if answer.status >= 300 and (ended := _end_shown(answer, generation_id)) is not None:
+            return ended
         raise_for_error(answer)
         if answer.status == ACCEPTED and not answer.body.strip():
             # It goes on, and there is nothing more to say.
@@ -244,6 +247,18 @@ def _is_about_the_check(body: Body, generation_id: str) -> bool:
     return is_about_another and not body.links()[0] and not refuses_content(_all_words(body))
 
 
+def _end_shown(answer: Answer, generation_id: str) -> Generation | None:
+    """Return the generation whose end an answer shows under the HTTP status of an error; None where it shows none."""
+    try:
+        body = _object(answer)
+    except ServiceError:
+        return None
+    if _id(body) != generation_id or State.named(_word(body)) not in ENDED_STATES:
+        return None
+    generation = _generation(body, answer, generation_id)
+    return generation if counts_as_end(generation.state, answer.status) else None
+
+
 def _generation(body: Body, answer: Answer, generation_id: str) -> Generation:
     word, error = _word(body), body.failure()
     links, sizes = body.links(surely_there=State.named(word) is State.COMPLETED and not error)
@@ -253,7 +268,7 @@ def _generation(body: Body, answer: Answer, generation_id: str) -> Generation:
         error = error or body.failure(surely_failed=True)
     ended = state in ENDED_STATES
     why = failure_text(error_text(error), word) if state is State.FAILED else None
-    content_refused = why is not None and refuses_content(_all_words(error))
+    content_refused = why is not None and refuses_content(f"{word.replace('_', ' ')} {_all_words(error)}")
     return Generation(
         id=generation_id,
         state=state,

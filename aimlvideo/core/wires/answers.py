@@ -59,9 +59,9 @@ _NO_PATH = (
 _STATUS_WORDS = {
     State.QUEUED: "submitted queued in_queue not_start pending waiting created accepted scheduled",
     State.RENDERING: "processing in_progress running generating starting active unknown",
-    State.COMPLETED: "succeed succeeded success successful completed complete done finished",
+    State.COMPLETED: "succeed succeeded success successful completed complete done finished ready",
     State.FAILED: "failed failure fail error cancelled canceled aborted terminated expired rejected blocked "
-    "timeout timed_out",
+    "timeout timed_out moderated request_moderated content_moderated nsfw",
 }
 
 _JUST_FAILED = ("failed", "failure", "fail", "error", "")
@@ -82,6 +82,8 @@ NO_METHOD, PROXY_REFUSED = 405, 407
 NEVER_PROCESSED = (425, 503, 511)
 """Too early, unavailable, and what lies in between wants a login: the request went no further."""
 
+QUESTION_REFUSED = (400, 422)
+"""Some services answer so when they are asked about a generation that has failed."""
 ANSWER_LOST = (408, 444, 460, 499)
 """Whoever lies in between gave up, or says that we did: what became of the request behind it, nobody knows."""
 
@@ -119,6 +121,7 @@ SUCCESS_FIELDS = ("success", "ok")
 
 FAILURE_FIELDS = (
     "error", "errors", "fail_reason", "failure_reason", "failReason", "failureReason", "task_status_msg", "failure",
+    "raiMediaFilteredReasons", "rai_media_filtered_reasons",
 )  # fmt: skip
 """Where a generation says why it failed; each of them alone says that it did."""
 _FAILURE_NAMES = frozenset(FAILURE_FIELDS)
@@ -260,6 +263,15 @@ def _http_status(body: Mapping[str, Any]) -> int | None:
     status = body.get("status")
     # `type`, not `isinstance`: True is an int, and no HTTP status.
     return status if type(status) is int and 400 <= status < 600 else None
+
+
+def counts_as_end(state: State, status: int) -> bool:
+    """Tell whether an end that a status check's answer shows is believed, though its HTTP status is one of an error.
+
+    A clip that is there is done under any. A failure counts where the question was refused as wrong: it has nothing in
+    it that could be. Under other statuses it may be that of whoever lies in between.
+    """
+    return state is State.COMPLETED or (state is State.FAILED and status in QUESTION_REFUSED)
 
 
 def shows_under_way(word: str, error: Any) -> bool:

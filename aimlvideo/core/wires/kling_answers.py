@@ -26,6 +26,7 @@ from aimlvideo.core.wires.answers import (
     STATUS_FIELDS,
     Body,
     State,
+    counts_as_end,
     error_text,
     failure_text,
     is_about_the_path,
@@ -119,12 +120,13 @@ class Task:
             task = _task(layers)
             # Gateways put the error of a failed task where the error of a request stands: with an ended task beside it,
             # it is about that task and not about our question.
-            speaks_of_an_ended_task = task.id and State.named(task.status) in ENDED_STATES
+            is_its_end = request_id is None and task.id and State.named(task.status) in ENDED_STATES
             error = _stated_error(body)
             why = error or next(filter(None, map(Body.failure, layers)), None)
             if answer.status >= 300 and request_id is not None and task.id and shows_under_way(task.status, why):
                 return task
-            if answer.status < 300 and (error is None or (speaks_of_an_ended_task and request_id is None)):
+            is_good = answer.status < 300
+            if (is_good and error is None) or (is_its_end and (is_good or counts_as_end(task.state, answer.status))):
                 is_about_the_check = request_id is None and body.fails_the_check() and not task.content_refused
                 if not task.has_fields or is_about_the_check:
                     raise nameless("the answer is cut short or names no task", answer, request_id)
@@ -153,7 +155,8 @@ class Task:
     def content_refused(self) -> bool:
         """Whether a failed task's reason is moderation: by the code in it, or by its words."""
         code = _CODE_IN_REASON.search(self.reason or "")
-        return (code is not None and int(code[1]) in CONTENT_CODES) or refuses_content(self.reason or "")
+        words = f"{self.status.replace('_', ' ')} {self.reason or ''}"
+        return (code is not None and int(code[1]) in CONTENT_CODES) or refuses_content(words)
 
     def as_generation(self, generation_id: str) -> Generation:
         """Return the generation of this id."""

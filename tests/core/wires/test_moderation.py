@@ -10,6 +10,8 @@ from aimlvideo.core.jobs.columns import columns_of, progress_of
 from aimlvideo.core.jobs.job import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.aimlapi import AimlApi
+from aimlvideo.core.wires.answers import State
+from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.kling import Kling
 from aimlvideo.core.wires.refusals import refused_input, refuses_content
 from aimlvideo.errors import ContentRefused, GenerationFailed, Refused, Rejected, ServiceError
@@ -91,6 +93,21 @@ def test_a_generation_of_ai_ml_api_ends_refused(error: Any, field: str | None) -
     generation = AIMLAPI.parse_status(answer({"id": "g", "status": "error", "error": error}), "g")
     assert generation.content_refused
     assert generation.refused_input == field
+
+
+@for_each("wire", [AIMLAPI, KLING], ids=["aimlapi", "kling"])
+@for_each("word", ["Request Moderated", "CONTENT_MODERATED", "nsfw"])
+def test_a_status_word_alone_tells_that_the_content_was_refused(wire: Wire, word: str) -> None:
+    generation = wire.parse_status(answer({"id": "g", "status": word, "video": None, "error": None}), "g")
+    assert (generation.state, generation.content_refused) == (State.FAILED, True)
+    assert word in str(generation.error)
+
+
+@for_each("wire", [AIMLAPI, KLING], ids=["aimlapi", "kling"])
+def test_a_clip_that_was_withheld_failed_though_its_status_is_completed(wire: Wire) -> None:
+    body = {"id": "g", "status": "completed", "video": None, "raiMediaFilteredReasons": ["Responsible AI: 58061214"]}
+    generation = wire.parse_status(answer(body), "g")
+    assert (generation.state, generation.content_refused) == (State.FAILED, True)
 
 
 def test_a_generation_that_failed_for_another_reason_was_not_refused() -> None:

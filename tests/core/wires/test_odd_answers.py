@@ -212,6 +212,7 @@ def test_what_was_sent_and_what_is_no_clip_is_not_taken_for_the_clip(wire: Wire,
         {"error": {"reason": "no GPU"}},
         {"failure": {"reason": "no GPU"}},
         {"error_message": "no GPU"},
+        {"raiMediaFilteredReasons": ["no GPU"]},
     ],
     ids=str,
 )
@@ -236,6 +237,41 @@ def test_a_service_that_does_not_know_the_status_says_it_with_the_clip_or_the_re
     wire: Wire, body: Any, state: State
 ) -> None:
     assert wire.parse_status(answer({"id": "g-1", **body}), "g-1").state is state
+
+
+@both
+@for_each("status", [400, 404, 409, 500, 502])
+def test_a_clip_that_is_there_is_done_whatever_the_http_status_says(wire: Wire, status: int) -> None:
+    seen = wire.parse_status(answer({"id": "g-1", "status": "completed", "video": {"url": FILM}}, status), "g-1")
+    assert (seen.state, seen.video_url) == (State.COMPLETED, FILM)
+
+
+@both
+@for_each("status", [400, 422])
+def test_a_generation_that_an_answer_shows_failed_has_failed_though_its_status_refuses_the_question(
+    wire: Wire, status: int
+) -> None:
+    body = {"id": "g-1", "status": "failed", "error": {"message": "no face in the picture"}}
+    seen = wire.parse_status(answer(body, status), "g-1")
+    assert (seen.state, seen.error) == (State.FAILED, "no face in the picture")
+
+
+@both
+@for_each(
+    ("body", "status"),
+    [
+        ({"id": "g-1", "status": "failed", "error": {"message": "no worker answered"}}, 502),
+        ({"id": "g-1", "status": "error", "error": {"message": "slow down"}}, 429),
+        ({"id": "g-1", "status": "failed", "error": {"message": "no such key"}}, 401),
+        ({"status": "error", "error": {"message": "no such page"}}, 400),
+        ({"id": "g-1", "status": "generating"}, 400),
+        ({"id": "g-1", "status": "completed"}, 400),
+    ],
+    ids=str,
+)
+def test_any_other_refused_question_says_nothing_of_a_generation(wire: Wire, body: Any, status: int) -> None:
+    with pytest.raises(ServiceError):
+        wire.parse_status(answer(body, status), "g-1")
 
 
 @both
@@ -377,6 +413,11 @@ def test_a_link_in_an_odd_form_leads_where_a_browser_would_go(link: str, address
         ("\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}N PROGRESS", State.RENDERING),
         ("FA\N{LATIN SMALL LETTER DOTLESS I}LED".swapcase(), State.FAILED),
         ("process\N{LATIN SMALL LETTER DOTLESS I}ng", State.RENDERING),
+        ("Ready", State.COMPLETED),
+        ("Request Moderated", State.FAILED),
+        ("Content Moderated", State.FAILED),
+        ("nsfw", State.FAILED),
+        ("moderating", None),
         ("fallen", None),
     ],
 )
