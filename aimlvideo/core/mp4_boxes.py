@@ -22,10 +22,27 @@ _DURATION_OF_EACH, _DEFAULT_DURATION = 0x100, 0x8
 
 
 class Box(NamedTuple):
+    """A box of a file, of which nothing but its head has been read."""
+
+    file: BinaryIO
     kind: bytes
     start: int
     """Where its content begins."""
     end: int
+
+    def content(self) -> bytes:
+        """Return what stands in it, at most `MAX_READ` bytes."""
+        self.file.seek(self.start)
+        return self.file.read(min(self.end - self.start, MAX_READ))
+
+    def inside(self, kind: bytes, *further: bytes) -> list[Box]:
+        """Return the boxes of a kind inside this one, or at a path inside it."""
+        inner_boxes = [box for box in boxes_between(self.file, self.start, self.end) if box.kind == kind]
+        return [deep for box in inner_boxes for deep in box.inside(*further)] if further else inner_boxes
+
+    def first_content(self, *path: bytes) -> bytes:
+        """Return what stands in the first box at a path inside this one; nothing where there is none."""
+        return next((box.content() for box in self.inside(*path)), b"")
 
 
 def is_whole_mp4(file: BinaryIO, length: int) -> bool | None:
@@ -45,7 +62,7 @@ def is_whole_mp4(file: BinaryIO, length: int) -> bool | None:
         return None
     if last.end != length or b"moov" not in kinds:
         return False
-    return _has_all_fragments(file, boxes, length) if b"moof" in kinds or _announces_fragments(file, boxes) else True
+    return _has_all_fragments(boxes, length) if b"moof" in kinds or _announces_fragments(boxes) else True
 
 
 def is_surely_cut_mp4(file: BinaryIO, length: int) -> bool:
@@ -65,7 +82,7 @@ def is_surely_cut_mp4(file: BinaryIO, length: int) -> bool:
 def is_led_by_its_index(head: BinaryIO, length: int) -> bool:
     """Tell whether a film of this length that begins so has its whole index here, and nothing behind its pictures."""
     boxes = list(boxes_between(head, 0, length))
-    last = boxes[-1] if boxes else Box(b"", 0, 0)
+    last = boxes[-1] if boxes else Box(head, b"", 0, 0)
     is_all = last.kind == b"mdat" and last.end == length and last.start <= head.seek(0, 2)
     return is_all and any(box.kind == b"moov" for box in boxes)
 
@@ -83,17 +100,17 @@ def boxes_between(file: BinaryIO, place: int, end: int) -> Iterator[Box]:
         if size == 1:
             size, start = int.from_bytes(header[8:16]), place + 2 * HEADER
         if end < start:
-            yield Box(b"", place, end + 1)
+            yield Box(file, b"", place, end + 1)
             return
         kind = header[4:8]
         if size == 0 or size < start - place:
-            yield Box(kind, start, -1 if size == 0 else 0)
+            yield Box(file, kind, start, -1 if size == 0 else 0)
             return
-        yield Box(kind, start, place + size)
+        yield Box(file, kind, start, place + size)
         place += size
 
 
-def _has_all_fragments(file: BinaryIO, boxes: list[Box], length: int) -> bool | None:
+def _has_all_fragments(boxes: list[Box], length: int) -> bool | None:
     """Tell whether a chain of fragments that ends with a whole box is complete."""
     if not any(box.kind == b"moof" for box in boxes):
         return any(box.kind == b"mdat" for box in boxes)
@@ -102,67 +119,67 @@ def _has_all_fragments(file: BinaryIO, boxes: list[Box], length: int) -> bool | 
     # The table of all fragments stands at the very end: where it is, nothing can be missing.
     if boxes[-1].kind == b"mfra":
         return True
-    ends = [_indexed_end(file, box) for box in boxes if box.kind == b"sidx"]
+    ends = [_indexed_end(box) for box in boxes if box.kind == b"sidx"]
     if len(ends) == 1 or length < max(ends, default=0):  # with one each, nothing tells that there is another segment
         return length >= max(ends)
-    announced, film = _announced_seconds(file, boxes), _fragment_seconds(file, boxes)
+    announced, film = _announced_seconds(boxes), _fragment_seconds(boxes)
     # Nearly: muxers round the announced length, and the last fragment may be a frame short.
     return None if announced is None or film is None else film >= NEARLY * announced
 
 
-def _announces_fragments(file: BinaryIO, boxes: list[Box]) -> bool:
-    return any(boxes_inside(file, box, b"mvex") for box in boxes if box.kind == b"moov")
+def _announces_fragments(boxes: list[Box]) -> bool:
+    return any(box.inside(b"mvex") for box in boxes if box.kind == b"moov")
 
 
-def _indexed_end(file: BinaryIO, box: Box) -> int:
+def _indexed_end(index: Box) -> int:
     """Return where the last part ends that an index of segments lists."""
-    content = content_of(file, box)
+    content = index.content()
     # ISO/IEC 14496-12, SegmentIndexBox: version 0 has moments and offsets in 32 bits, version 1 in 64.
     at = 20 if content[:1] == b"\0" else 28
     offset = int.from_bytes(content[16:20] if content[:1] == b"\0" else content[20:28])
     count = int.from_bytes(content[at + 2 : at + 4])
     sizes = (int.from_bytes(content[at + 4 + 12 * n : at + 8 + 12 * n]) & 0x7FFFFFFF for n in range(count))
-    return box.end + offset + sum(sizes)
+    return index.end + offset + sum(sizes)
 
 
-def _announced_seconds(file: BinaryIO, boxes: list[Box]) -> float | None:
+def _announced_seconds(boxes: list[Box]) -> float | None:
     """Return how long all fragments last together, as the index announces it."""
     moov = next(box for box in boxes if box.kind == b"moov")
-    header = next((content_of(file, box) for box in boxes_inside(file, moov, b"mvhd")), b"")
-    extended = next((content_of(file, box) for box in boxes_inside(file, moov, b"mvex", b"mehd")), b"")
+    header = moov.first_content(b"mvhd")
+    extended = moov.first_content(b"mvex", b"mehd")
     scale = int.from_bytes(header[20:24] if header[:1] == b"\1" else header[12:16])
     length = int.from_bytes(extended[4:12] if extended[:1] == b"\1" else extended[4:8])
     return length / scale if scale and length else None
 
 
-def _fragment_seconds(file: BinaryIO, boxes: list[Box]) -> float | None:
+def _fragment_seconds(boxes: list[Box]) -> float | None:
     """Return how long the fragments last that are there: their longest track."""
     moov = next(box for box in boxes if box.kind == b"moov")
-    scales, defaults = _scales(file, moov), _defaults(file, moov)
+    scales, defaults = _scales(moov), _defaults(moov)
     lengths: dict[int, float] = {}
     for moof in (box for box in boxes if box.kind == b"moof"):
-        for traf in boxes_inside(file, moof, b"traf"):
-            head = next((content_of(file, box) for box in boxes_inside(file, traf, b"tfhd")), b"")
+        for traf in moof.inside(b"traf"):
+            head = traf.first_content(b"tfhd")
             track = int.from_bytes(head[4:8])
             usual = _usual_duration(head) or defaults.get(track, 0)
-            total = sum(_run_length(content_of(file, box), usual) for box in boxes_inside(file, traf, b"trun"))
+            total = sum(_run_length(run.content(), usual) for run in traf.inside(b"trun"))
             lengths[track] = lengths.get(track, 0.0) + total / scales.get(track, 1)
     return max(lengths.values(), default=None)
 
 
-def _scales(file: BinaryIO, moov: Box) -> dict[int, int]:
+def _scales(moov: Box) -> dict[int, int]:
     """Return how many units a second has in each track."""
     scales = {}
-    for trak in boxes_inside(file, moov, b"trak"):
-        header = next((content_of(file, box) for box in boxes_inside(file, trak, b"tkhd")), b"")
-        media = next((content_of(file, box) for box in boxes_inside(file, trak, b"mdia", b"mdhd")), b"")
+    for trak in moov.inside(b"trak"):
+        header = trak.first_content(b"tkhd")
+        media = trak.first_content(b"mdia", b"mdhd")
         track = int.from_bytes(header[20:24] if header[:1] == b"\1" else header[12:16])
         scales[track] = int.from_bytes(media[20:24] if media[:1] == b"\1" else media[12:16]) or 1
     return scales
 
 
-def _defaults(file: BinaryIO, moov: Box) -> dict[int, int]:
-    contents = (content_of(file, box) for box in boxes_inside(file, moov, b"mvex", b"trex"))
+def _defaults(moov: Box) -> dict[int, int]:
+    contents = (box.content() for box in moov.inside(b"mvex", b"trex"))
     return {int.from_bytes(content[4:8]): int.from_bytes(content[12:16]) for content in contents}
 
 
@@ -182,14 +199,3 @@ def _run_length(content: bytes, usual: int) -> int:
     at = 8 + (4 if flags & 0x1 else 0) + (4 if flags & 0x4 else 0)
     width = 4 * sum(bool(flags & flag) for flag in (0x100, 0x200, 0x400, 0x800))
     return sum(int.from_bytes(content[n : n + 4]) for n in range(at, min(at + count * width, len(content)), width))
-
-
-def boxes_inside(file: BinaryIO, box: Box, kind: bytes, *further: bytes) -> list[Box]:
-    """Return the boxes of a kind inside another one, or at a path inside it."""
-    inner_boxes = [inner for inner in boxes_between(file, box.start, box.end) if inner.kind == kind]
-    return [deep for one in inner_boxes for deep in boxes_inside(file, one, *further)] if further else inner_boxes
-
-
-def content_of(file: BinaryIO, box: Box) -> bytes:
-    file.seek(box.start)
-    return file.read(min(box.end - box.start, MAX_READ))

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO, NamedTuple
 
-from aimlvideo.core.mp4_boxes import HEADER, MAX_BOXES, MAX_READ, Box, boxes_between, boxes_inside, content_of
+from aimlvideo.core.mp4_boxes import HEADER, MAX_BOXES, MAX_READ, Box, boxes_between
 
 TITLE, COMMENT = b"\xa9nam", b"\xa9cmt"
 _AROUND_OFFSETS = (b"trak", b"mdia", b"minf", b"stbl")
@@ -46,9 +46,9 @@ def with_texts(file: BinaryIO, length: int, texts: Mapping[bytes, str]) -> NewIn
     place = next((number for number, box in enumerate(boxes) if box.kind == b"moov"), -1)
     if place < 0 or len(boxes) == MAX_BOXES or not boxes[place].start < boxes[place].end <= length:
         return None
-    if any(box.kind == b"uuid" and content_of(file, box).startswith(_SIGNED) for box in boxes):
+    if any(box.kind == b"uuid" and box.content().startswith(_SIGNED) for box in boxes):
         return None
-    start, end, old = boxes[place - 1].end if place else 0, boxes[place].end, content_of(file, boxes[place])
+    start, end, old = boxes[place - 1].end if place else 0, boxes[place].end, boxes[place].content()
     before, behind = ({box.kind for box in part} for part in (boxes[:place], boxes[place + 1 :]))
     counts_otherwise = b"meta" in before | behind or b"sidx" in before or b"moov" in behind
     if counts_otherwise or len(old) == MAX_READ or any(kind in old for kind in _HIDDEN_OFFSETS):
@@ -58,30 +58,30 @@ def with_texts(file: BinaryIO, length: int, texts: Mapping[bytes, str]) -> NewIn
         grown = len(new) - (end - start)
         _move_offsets(new, HEADER, len(new), end, grown)
         # A last one that was cut has nothing to be moved.
-        further = tuple(_moved_pointers(file, [box for box in boxes if end < box.end <= length], end, grown))
+        further = tuple(_moved_pointers([box for box in boxes if end < box.end <= length], end, grown))
     except (ValueError, OverflowError, struct.error):
         return None
     return NewIndex(start, end, bytes(new), further)
 
 
-def _moved_pointers(file: BinaryIO, boxes: list[Box], end: int, by: int) -> Iterator[tuple[int, bytes]]:
+def _moved_pointers(boxes: list[Box], end: int, by: int) -> Iterator[tuple[int, bytes]]:
     """Yield what fragments, and the table of them, have to point to once all that stands behind `end` has moved."""
     for box in boxes:
-        for place, width in _pointers(file, box):
-            file.seek(place)
-            pointer = int.from_bytes(file.read(width))
+        for place, width in _pointers(box):
+            box.file.seek(place)
+            pointer = int.from_bytes(box.file.read(width))
             yield place + by, (pointer + by if pointer >= end else pointer).to_bytes(width)
 
 
-def _pointers(file: BinaryIO, box: Box) -> Iterator[tuple[int, int]]:
+def _pointers(box: Box) -> Iterator[tuple[int, int]]:
     """Yield where a fragment, or the table of them, has a number that counts from the file's start, and its bytes."""
     if box.kind == b"moof":
-        for head in boxes_inside(file, box, b"traf", b"tfhd"):
-            if int.from_bytes(content_of(file, head)[1:4]) & _FROM_THE_START and head.start + 16 <= head.end:
+        for head in box.inside(b"traf", b"tfhd"):
+            if int.from_bytes(head.content()[1:4]) & _FROM_THE_START and head.start + 16 <= head.end:
                 yield head.start + 8, 8
     elif box.kind == b"mfra":
-        for table in boxes_inside(file, box, b"tfra"):
-            content = content_of(file, table)
+        for table in box.inside(b"tfra"):
+            content = table.content()
             width = 8 if content[:1] == b"\1" else 4
             # TrackFragmentRandomAccessBox: a moment and a place, then three numbers of one to four bytes each.
             sizes = int.from_bytes(content[8:12])
