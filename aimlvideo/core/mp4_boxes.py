@@ -32,8 +32,10 @@ class Box(NamedTuple):
 
     def content(self) -> bytes:
         """Return what stands in it, at most `MAX_READ` bytes."""
+        length = self.end - self.start
         self.file.seek(self.start)
-        return self.file.read(min(self.end - self.start, MAX_READ))
+        # Of an endless box, too: the rest of a clip may be gigabytes.
+        return self.file.read(length if 0 <= length <= MAX_READ else MAX_READ)
 
     def inside(self, kind: bytes, *further: bytes) -> list[Box]:
         """Return the boxes of a kind inside this one, or at a path inside it."""

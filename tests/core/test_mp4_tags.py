@@ -118,6 +118,24 @@ def test_a_film_of_more_pieces_than_are_looked_through_stays_as_it_came(monkeypa
     assert with_texts(io.BytesIO(clip), len(clip), TEXTS) is None
 
 
+class _Counted(io.BytesIO):
+    """A file that keeps the size of the largest piece that was read of it."""
+
+    largest = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        piece = super().read(size)
+        self.largest = max(self.largest, len(piece))
+        return piece
+
+
+def test_of_a_box_without_an_end_no_more_is_read_than_of_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mp4_boxes, "MAX_READ", 300)
+    clip = _Counted(film() + bytes(4) + b"uuid" + bytes(5000))
+    with_texts(clip, len(clip.getvalue()), TEXTS)
+    assert clip.largest <= 300
+
+
 def test_an_offset_beyond_its_field_leaves_the_film_as_it_came() -> None:
     clip = FTYP + box(b"moov", index_of([2**32 - 1]))
     assert with_texts(io.BytesIO(clip), len(clip), TEXTS) is None
