@@ -11,10 +11,10 @@ from aimlvideo.cli.options import ClientOptions
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
-from aimlvideo.core.jobs.job import Attempt, Record
+from aimlvideo.core.jobs.job import Attempt, Progress, Record
 from aimlvideo.core.jobs.request_ids import Intent, is_whole
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.core.lost_submissions import WINDOW_MARGIN, contradiction
+from aimlvideo.core.lost_submissions import WINDOW_MARGIN, contradiction, settled_by_hand
 from aimlvideo.core.money.account import LogRow
 from aimlvideo.core.wires.answers import State
 from aimlvideo.core.wires.base import LookupById
@@ -38,7 +38,27 @@ def owners_of(journal: JournalReader, generation: str | None) -> Iterator[tuple[
     yield from (pair for pair in journal.earlier_attempts() if pair[1].generation_id == generation)
 
 
-def as_doubt(record: Record, settings: ClientOptions) -> Record:
+def checked_settlement(
+    record: Record,
+    generation: str | None,
+    owners: Iterable[tuple[str, Attempt]],
+    settings: ClientOptions | None,
+    terminal: Terminal,
+) -> Progress:
+    """Return a doubtful job's progress as a person has settled it: it has become `generation`, or (None) none at all.
+
+    `owners` are those of the generation (`owners_of`). Without `settings` no service is asked. Raises UsageError where
+    the job is not in doubt, or the journal or the service says otherwise.
+    """
+    if settings is None:
+        return settled_by_hand(record, generation, owners)
+    doubt = _as_doubt(record, settings)
+    progress = settled_by_hand(doubt, generation, owners)
+    _ask_service(doubt, generation, settings, terminal)
+    return progress
+
+
+def _as_doubt(record: Record, settings: ClientOptions) -> Record:
     """Return a job as one in doubt where it waits for a generation that the service does not know.
 
     A doubt may have been settled by a mistyped id while the service could not be asked.
@@ -61,7 +81,7 @@ def as_doubt(record: Record, settings: ClientOptions) -> Record:
     return record
 
 
-def check_settlement(record: Record, generation: str | None, settings: ClientOptions, terminal: Terminal) -> None:
+def _ask_service(record: Record, generation: str | None, settings: ClientOptions, terminal: Terminal) -> None:
     """Ask the service before a doubt is settled by hand; say so where it cannot be asked.
 
     Raises UsageError where it does not know the generation, has it for something else, or, where none is named, where

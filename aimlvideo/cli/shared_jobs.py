@@ -16,7 +16,7 @@ import anyio
 from aimlvideo.cli.command_run import serve_metrics
 from aimlvideo.cli.cost_estimate import Tally, dollars_or_unknown
 from aimlvideo.cli.exit_codes import exit_code_of
-from aimlvideo.cli.generation_check import as_doubt, check_settlement, completed_since, owners_of, settled_sentence
+from aimlvideo.cli.generation_check import checked_settlement, completed_since, owners_of, settled_sentence
 from aimlvideo.cli.job_reader import JobReader, ReaderOptions
 from aimlvideo.cli.options import Address, ClientOptions, ServiceOptions
 from aimlvideo.cli.reconciliation import reconcile_jobs
@@ -30,7 +30,6 @@ from aimlvideo.core.jobs.job import Progress, Result
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.core.links import LOOPBACK
-from aimlvideo.core.lost_submissions import settled_by_hand
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.distributed.list_board import open_list_board
 from aimlvideo.distributed.open_worker import open_worker
@@ -311,9 +310,8 @@ class SharedJobs:
                 raise UsageError(f"there is no job {job_id!r} in this database")
             service = journal.fact("service") or DEFAULT_SERVICE
             settings = ServiceOptions(service=service, base_url=base_url, api_key=api_key).client_options()
-            doubt = as_doubt(record, settings)
-            progress = settled_by_hand(doubt, generation, owners_of(journal, generation))
-            check_settlement(doubt, generation, settings, self._terminal)
+            owners = owners_of(journal, generation)
+            progress = checked_settlement(record, generation, owners, settings, self._terminal)
             # Together: a job that is settled and not queued would be planned for ever.
             with postgres_errors(), journal.db.transaction():
                 if not journal.settle(record, progress):

@@ -9,7 +9,7 @@ import typer
 
 from aimlvideo.cli.distributed_options import DatabaseOptions
 from aimlvideo.cli.exit_codes import exit_codes
-from aimlvideo.cli.generation_check import as_doubt, check_settlement, owners_of, settled_sentence
+from aimlvideo.cli.generation_check import checked_settlement, owners_of, settled_sentence
 from aimlvideo.cli.options import ApiKey, BaseUrl, ServiceOptions, folder_of
 from aimlvideo.cli.run_folder import RunFolder
 from aimlvideo.cli.signals import in_loop
@@ -17,7 +17,6 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Progress, Record
-from aimlvideo.core.lost_submissions import settled_by_hand
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.journal.base import JournalReader
 from aimlvideo.shell.journal.sqlite import open_journal
@@ -74,10 +73,7 @@ def settle_job(
     with read_journal(folder / JOURNAL) as journal:
         record, owners = _found(journal, folder, job_id), list(owners_of(journal, generation))
     # Nobody can ask an embedded sandbox that is gone.
-    doubt = record if run.is_sandbox else as_doubt(record, settings)
-    progress = settled_by_hand(doubt, generation, owners)
-    if not run.is_sandbox:
-        check_settlement(doubt, generation, settings, terminal)
+    progress = checked_settlement(record, generation, owners, None if run.is_sandbox else settings, terminal)
     in_loop(_write(folder, record, progress))
 
 
