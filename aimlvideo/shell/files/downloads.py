@@ -34,7 +34,7 @@ from aimlvideo.settings import Settings
 from aimlvideo.shell import clock
 from aimlvideo.shell.descriptors import BREATH, TOO_MANY
 from aimlvideo.shell.files.private_files import drop_link
-from aimlvideo.shell.http.bodies import Unpacker, unpacker
+from aimlvideo.shell.http.bodies import Unpacker
 from aimlvideo.shell.http.custom_transport import ClipSource
 
 CHUNK = 2**18
@@ -260,7 +260,7 @@ class Download:
             async for received in response.content.iter_chunked(CHUNK):
                 pace.check(len(received))
                 if compressed and not self._have and decompressor is None:
-                    decompressor = unpacker(received, response.headers["Content-Encoding"])
+                    decompressor = Unpacker.of(received, response.headers["Content-Encoding"])
                 for chunk in (received,) if decompressor is None else _decompressed(decompressor, received):
                     await self._take(chunk)
             if compressed and decompressor is None:

@@ -8,6 +8,7 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from typing import Self
 from urllib.parse import quote
 
 import aiohttp
@@ -137,6 +138,12 @@ class Unpacker:
     def __init__(self) -> None:
         self._member, self._members = zlib.decompressobj(_WINDOW), 1
 
+    @classmethod
+    def of(cls, head: bytes, encoding: str) -> Self | None:
+        """Return what decodes a stream that begins so; None where it is to be taken as it comes."""
+        is_packed = head.startswith(_GZIP) and "gzip" in encoding.lower()
+        return cls() if is_packed else None
+
     @property
     def eof(self) -> bool:
         """Whether all that has begun has ended."""
@@ -156,12 +163,6 @@ class Unpacker:
                 self._member = zlib.decompressobj(_WINDOW)
             yield self._member.decompress(packed, most)
             packed = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
-
-
-def unpacker(head: bytes, encoding: str) -> Unpacker | None:
-    """Return what decodes a stream that begins so; None where it is to be taken as it comes."""
-    is_packed = head.startswith(_GZIP) and "gzip" in encoding.lower()
-    return Unpacker() if is_packed else None
 
 
 def _gunzipped(body: bytes) -> bytes | None:
