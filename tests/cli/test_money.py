@@ -588,6 +588,24 @@ def test_a_clip_that_was_never_accepted_is_not_sent_again_past_the_limit_of_the_
     assert len(service.accepted) == 2
 
 
+def test_a_clip_that_was_never_accepted_is_sent_again_within_the_limit_of_one_clip_whatever_its_file_has_cost(
+    command: Command, service: FakeService
+) -> None:
+    hills = ["hills" if word == "waves" else word for word in ONE]
+    assert command(*hills).exit_code == 0
+    # Another one is outstanding, too.
+    service.seconds = 5000.0
+    assert command(*hills, "--again", "--timeout", 100).exit_code == 3
+    service.seconds = 30.0
+    service.posts.append(Unclear("reset"))
+    assert command(*ONE, "--again", "--timeout", 100).exit_code == 3
+    stopped = command(*ONE, "--max-spend", 0.2)
+    assert (stopped.exit_code, "would pass the limit of 0.20 USD: 0.00 spent" in stopped.output) == (3, True)
+    assert len(service.accepted) == 2
+    assert command(*ONE, "--again", "--max-spend", 0.25).exit_code == 0
+    assert len(service.accepted) == 3
+
+
 def test_a_clip_whose_second_purchase_failed_stays_known_as_paid(
     command: Command, service: FakeService, tmp_path: Path
 ) -> None:

@@ -189,16 +189,15 @@ class _ClipJournal:
     @asynccontextmanager
     async def opened_run(self, client: VideoClient, stage: Stage, limit: float | None) -> AsyncIterator[Run]:
         """Give the run of this clip; where it failed, the service is asked for that generation before it is bought."""
-        if stage is not Stage.FAILED:
-            async with client.run([self.job], max_spend=limit) as run:
-                yield run
-            return
-        # Other words may have failed into the same file: this clip is in a run of its own.
+        has_failed = stage is Stage.FAILED
         async with client.run([]) as planning:
-            planning.spec.journal.plan(self.job, run=planning.spec.number)
-            # What earlier clips were charged, or this one when it failed, is none of what it costs now.
-            limit = None if limit is None else limit + planning.spec.journal.spent()
-        async with client.resume(retry_failed=True, run=planning.spec.number, max_spend=limit) as run:
+            # What the file's other clips cost, or this one when it failed, is none of what it costs now.
+            planning.budget.spending.count_anew()
+            if has_failed:
+                planning.spec.journal.plan(self.job, run=planning.spec.number)
+        # Other words may have failed into the same file: only this clip is tried again.
+        try_again = partial(client.resume, retry_failed=True, run=planning.spec.number)
+        async with (try_again if has_failed else partial(client.run, [self.job]))(max_spend=limit) as run:
             yield run
 
     def outstanding(self) -> str:

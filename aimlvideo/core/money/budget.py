@@ -198,6 +198,10 @@ class Spending:
         for model, dollars in unsaid:
             self.book(self.expected(model, dollars), model)
 
+    def count_anew(self) -> None:
+        """Leave out what a journal has of earlier runs: a limit is for what is bought from here on."""
+        self.counted, self.is_read, self.spent = True, True, 0.0
+
     def reprice(self, price: Callable[[VideoJob], float | None]) -> None:
         """Ask again for the prices of what was promised without one."""
         # A copy, because `add` takes names out while this goes on.
