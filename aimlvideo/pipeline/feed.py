@@ -54,7 +54,7 @@ class Feed:
     legacy: bool = False
     _admitted: deque[Entry] = field(default_factory=deque)
     _failed_before: dict[Entry, Progress] = field(default_factory=dict)
-    """Jobs that are tried again, and whose generations are asked about first: nothing is promised to them yet."""
+    """Jobs that are tried again, and whose generations are asked about first."""
 
     def __post_init__(self) -> None:
         self._free = asyncio.Semaphore(PARALLEL_SUBMISSIONS)
@@ -103,6 +103,9 @@ class Feed:
         if record is None or not may_have_completed(*record):
             return False
         self._failed_before[entry] = record.progress
+        if not record.progress.cost_usd:
+            # Until the answer is there: it may be charged by now, and another job would be bought beside it.
+            self.run.promise(entry)
         return True
 
     async def _takes_up(self, entry: Entry, failed: Progress) -> bool:

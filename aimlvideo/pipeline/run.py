@@ -219,12 +219,10 @@ class Run:
         # Its run was left while it waited, here or below: nobody would take back what is promised to it.
         if entry.ended:
             return False
-        price = self.spec.price(job)
         if stage is not Stage.PLANNED:
-            if not budget.holds(job.id):
-                budget.spending.add(job.id, job.model, price)
-            entry.holds_promise = True
+            self.promise(entry)
             return True
+        price = self.spec.price(job)
         # A loop, as others that waited for the same room may have taken it by the time that this one wakes.
         while not budget.commit(job.id, price, model=job.model):
             under_way = self._under_way(job.id)
@@ -242,6 +240,13 @@ class Run:
                 return False
         entry.holds_promise = True
         return True
+
+    def promise(self, entry: Entry) -> None:
+        """Promise a job its price whatever the limit: it is outstanding, or the service may say that it is paid."""
+        job = entry.job
+        if not self.budget.holds(job.id):
+            self.budget.spending.add(job.id, job.model, self.spec.price(job))
+        entry.holds_promise = True
 
     def take_back_charge(self, record: Record) -> None:
         """Count the charge of a job that has ended no more: it is another one's. Its own may still be outstanding."""

@@ -114,6 +114,25 @@ async def test_what_the_service_has_completed_since_it_failed_is_fetched_whateve
 
 
 @pytest.mark.parametrize("is_repaired", [True, False])
+async def test_nothing_is_bought_under_a_limit_that_a_generation_may_fill_which_is_just_asked_about(
+    tmp_path: Path, is_repaired: bool
+) -> None:
+    service = FakeService()
+    service.broken = {"gen-0": "out of paint", "gen-1": "out of paint"}
+    async with FakeClient(service, max_outstanding=2) as client:
+        await run_all(client, jobs(2), output=tmp_path)
+    if is_repaired:
+        del service.broken["gen-1"]
+    service.checks.extend([None, answer(503)])  # of the second one it is said later
+    async with FakeClient(service) as client, client.resume(tmp_path, retry_failed=True, max_spend=0.25) as results:
+        ended = {result.job.id: result.ok async for result in results}
+        assert (results.budget.spent, results.budget.committed) == (0.25, 0.0)
+    assert sorted(ended.values()) == [False, True]
+    assert ended["job1"] or not is_repaired
+    assert len(service.accepted) == (2 if is_repaired else 3)
+
+
+@pytest.mark.parametrize("is_repaired", [True, False])
 async def test_a_clip_that_the_service_has_completed_since_it_failed_is_fetched_also_where_its_job_is_wrong_by_now(
     tmp_path: Path, is_repaired: bool
 ) -> None:
