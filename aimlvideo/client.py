@@ -127,7 +127,8 @@ class _Lent(NamedTuple):
         """Return the settings that change where this is lent: a transport needs no key, and answers anywhere."""
         settings: dict[str, str | None] = {}
         if self.transport is not None:
-            settings |= {"api_key": api_key or "unused", "base_url": base_url or STAND_IN_URL}
+            settings["api_key"] = "unused" if api_key is None else api_key
+            settings["base_url"] = STAND_IN_URL if base_url is None else base_url
         if self.journal is not None:
             settings["journal"] = None
         if self.durations is not None:

@@ -53,7 +53,7 @@ class Settings:
     def __post_init__(self) -> None:
         service = service_of(self.service)
         for name, (types, expected) in _TYPES.items():
-            if not isinstance(value := getattr(self, name), types):
+            if not isinstance(value := getattr(self, name), types) or (types is _PATH and not str(value).strip()):
                 raise SettingsError(f"{name} is {_preview(name, value)}: expected {expected}")
         self._check_numbers()
         # Found out now, not with the first call, hours later, when every signature would seem wrong.
@@ -162,7 +162,10 @@ def resolve_key(api_key: str | None, service: str, environment: Mapping[str, str
     chosen = service_of(service)
     if not isinstance(api_key, str | None):
         raise SettingsError(f"api_key is of type {type(api_key).__name__}: expected text")
-    key = SecretText((api_key or "").strip() or _key_in(environment, chosen))
+    # An empty one is a variable that was not set, as likely as not: another account's key would pay in its place.
+    if api_key is not None and not api_key.strip():
+        raise SettingsError("api_key is an empty text: expected a key, or None for the one that the environment has")
+    key = SecretText(_key_in(environment, chosen) if api_key is None else api_key.strip())
     if not key:
         names = " and ".join(chosen.key_variables[0])
         raise SettingsError(f"no API key: set {names} (or pass api_key=, --api-key). Get one at {chosen.key_url}")
@@ -190,7 +193,11 @@ def _key_in(environment: Mapping[str, str], service: Service) -> str:
 def _resolve_base_url(base_url: str | None, service: str, environment: Mapping[str, str] = os.environ) -> str:
     """Return this base URL, or the environment's, or the service's own; it is safe to send a key to."""
     chosen = service_of(service)
-    checked = _checked_base_url(base_url or environment.get(chosen.base_url_variable, "").strip() or chosen.base_url)
+    if isinstance(base_url, str) and not base_url.strip():
+        raise SettingsError(f"base_url is an empty text: expected a URL, or None for {chosen.base_url}")
+    if base_url is None:
+        base_url = environment.get(chosen.base_url_variable, "").strip() or chosen.base_url
+    checked = _checked_base_url(base_url)
     return chosen.base_url_tails.sub("", checked).rstrip("/") if chosen.base_url_tails else checked
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from aimlvideo.client import VideoClient
 from aimlvideo.core.polling.policy import FixedPolls
 from aimlvideo.errors import SettingsError
 from aimlvideo.settings import Settings, _resolve_base_url, resolve_key
@@ -20,7 +21,6 @@ ENVIRONMENT = {"AIMLAPI_API_KEY": "first", "AIML_API_KEY": "second", "AIMLAPI_BA
     [
         ("mine", ENVIRONMENT, "mine"),
         (None, ENVIRONMENT, "first"),
-        ("", ENVIRONMENT, "first"),
         (None, {"AIML_API_KEY": "second"}, "second"),
         (None, {"AIMLAPI_API_KEY": "", "AIML_API_KEY": "second"}, "second"),
         (None, {"AIMLAPI_API_KEY": "  ", "AIML_API_KEY": "second"}, "second"),
@@ -31,6 +31,16 @@ def test_a_key_that_is_given_wins_over_the_environment(
     given: str | None, environment: dict[str, str], key: str
 ) -> None:
     assert resolve_key(given, "aimlapi", environment) == key
+
+
+@pytest.mark.parametrize("name", ["api_key", "base_url", "journal", "knowledge"])
+@pytest.mark.parametrize("empty", ["", "  \n"])
+def test_an_empty_text_is_not_taken_for_a_setting_that_was_left_out(
+    name: str, empty: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIMLAPI_API_KEY", "of-another-account")
+    with pytest.raises(SettingsError, match=f"{name} is .*: expected"):
+        VideoClient(**{name: empty})
 
 
 @pytest.mark.parametrize(("service", "place"), [("aimlapi", "https://aimlapi.com/app/keys"), ("kling", "dashboard")])

@@ -94,7 +94,7 @@ class _Commands(TyperGroup):
                 raise
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        _refuse_empty_output(args)
+        _refuse_empty_words(args)
         return super().parse_args(ctx, _normalized(args))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -103,12 +103,19 @@ class _Commands(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-def _refuse_empty_output(words: Sequence[str]) -> None:
-    """Raise an error about usage for `-o ""`: as a path it would be the folder that one stands in."""
-    before_values = {"-o", "--output"} & {word for word, value in pairwise(words) if not value.strip()}
-    if before_values or {"-o=", "--output="} & {*words}:
-        reason = "expected the name of a folder or a file, got an empty text (is a variable of the shell not set?)"
-        raise typer.BadParameter(reason, param_hint="-o")
+def _refuse_empty_words(words: Sequence[str]) -> None:
+    """Raise an error about usage for an option or an argument that is an empty text: it would count as left out.
+
+    A folder would be the one that one stands in, and a base URL the usual service, where clips cost money.
+    """
+    for before, word in pairwise(("", *words)):
+        option, equals, value = word.partition("=")
+        if not word.strip():
+            option = before
+        elif not word.startswith("-") or not equals or value.strip():
+            continue
+        reason = "expected a value, got an empty text (is a variable of the shell not set?)"
+        raise typer.BadParameter(reason, param_hint=option if option.startswith("-") else None)
 
 
 def _explain_dashes(error: Any) -> None:

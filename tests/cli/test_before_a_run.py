@@ -313,14 +313,27 @@ def test_metrics_without_their_extra_plan_nothing(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("words", [("jobs.jsonl", "-o", ""), ("jobs.jsonl", "--output="), ("", "-o", "out")])
-def test_an_empty_name_is_not_the_folder_that_one_stands_in(
-    command: Command, tmp_path: Path, words: tuple[str, ...]
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("run", "jobs.jsonl", "-o", ""), "-o"),
+        (("run", "jobs.jsonl", "--output="), "--output"),
+        (("run", "", "-o", "out"), "empty"),
+        (("run", "jobs.jsonl", "-o", "out", "--base-url", ""), "--base-url"),
+        (("run", "jobs.jsonl", "-o", "out", "--api-key= "), "--api-key"),
+        (("resume", " "), "empty"),
+        (("status", ""), "empty"),
+        (("generate", MODEL, "-p", "waves", "--id", ""), "--id"),
+    ],
+)
+def test_an_empty_text_is_not_the_folder_that_one_stands_in_nor_an_option_that_was_left_out(
+    command: Command, tmp_path: Path, words: tuple[str, ...], named: str
 ) -> None:
     write_jobs(tmp_path / "jobs.jsonl", {**JOB, "id": "a"})
-    done = command("run", *words)
+    done = command(*words)
     assert done.exit_code == 2
-    assert "empty" in done.stderr
+    assert named in done.stderr
+    assert "got an empty text" in " ".join(done.stderr.split())
     assert [path.name for path in tmp_path.iterdir()] == ["jobs.jsonl"]
 
 
