@@ -19,6 +19,7 @@ from weakref import WeakKeyDictionary
 
 import anyio
 
+from aimlvideo.core.arguments import check_argument
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.formatting import SecretText
 from aimlvideo.core.jobs.file_names import RESULTS, NameTemplate, numbered_name
@@ -383,6 +384,7 @@ class VideoClient:
     async def wait(self, generation_id: str, *, model: str = "", output: str | Path | None = None) -> Result:
         """Return the clip of a generation that anybody submitted, yesterday or elsewhere. Raises as `generate` does."""
         check_generation_id(generation_id)
+        check_argument("model", model, str, "the id of a model, as text")
         job = VideoJob(model, id=generation_id)
         rendering = Progress(Stage.RENDERING, generation_id=generation_id)
 
@@ -407,6 +409,8 @@ class VideoClient:
         `body` is the call's, as it came. With a `callback_secret`, a call whose signature does not hold is turned away.
         A call ends nothing by itself: the service is asked with our own key before anything counts.
         """
+        check_argument("body", body, bytes | str | Mapping, "the call's body: bytes, text or a dict")
+        check_argument("headers", headers, Mapping | None, "the call's headers, as a dict")
         callbacks = self._opened.callbacks
         read, secret = self.service.read_callback, self._settings.callback_secret
         # The signature is over the bytes as they came: a body that was parsed and written again has others.
@@ -439,6 +443,7 @@ class VideoClient:
         journal and what is spent there, and buy no job twice; each keeps to a `max_spend` of its own.
         """
         JobSource(jobs).check()
+        check_argument("progress", progress, bool, "True or False")
         async with self._open_run(output, max_spend=max_spend, name=name) as run:
             self._feed(run, self._planned(jobs, run))
             with notebook.progress(run) if progress else nullcontext():
@@ -460,6 +465,9 @@ class VideoClient:
         Saved clips are known by their length; with `verify` by their SHA-256. With `run`, only the jobs of the file
         that was planned in the run of this number.
         """
+        check_argument("retry_failed", retry_failed, bool, "True or False")
+        check_argument("verify", verify, bool, "True or False")
+        check_argument("run", run, int | None, "the number of a run, or None")
         opened = self._open_run(output, max_spend=max_spend, verify=verify, name=name, retries=retry_failed)
         async with opened as resumed:
             records = jobs_to_resume(resumed.spec.journal.open_jobs(retry_failed=retry_failed, run=run))
@@ -535,7 +543,7 @@ class VideoClient:
     ) -> AsyncIterator[Run]:
         """Open a run: its folder, its journal, its results, its tasks; clips go to `store`, where one is given."""
         pipeline = self._opened
-        if name:
+        if name != "":
             # A template that cannot be read is said before anything is bought.
             NameTemplate(name)
         async with AsyncExitStack() as stack:
@@ -635,10 +643,12 @@ class VideoClient:
 
     def use_prices(self, prices: Mapping[str, Pricing]) -> None:
         """Price jobs by this list, which was read before, instead of reading it again where it is needed."""
+        check_argument("prices", prices, Mapping, "a price list: a dict of models and their prices")
         self._prices.listed = Prices(prices)
 
     def price(self, job: VideoJob) -> float | None:
         """Return what a job costs in USD by the service's price list, as far as it was read; None where unknown."""
+        check_argument("job", job, VideoJob, "a VideoJob")
         return self._prices.price(job)
 
     async def learn_models(self, names: Iterable[str]) -> set[str]:
@@ -647,6 +657,7 @@ class VideoClient:
         They are kept for later runs. Each is asked for once; a service that cannot be reached, or answers with what
         nobody can use, teaches nothing.
         """
+        check_argument("names", None if isinstance(names, str | bytes) else names, Iterable, "a list of models")
         return await self._models.learn(self._opened.send, names)
 
     @property
@@ -680,10 +691,13 @@ class VideoClient:
         It lists the requests of this client's key only, of the last 92 days at most, newest first. A `thorough` reading
         is for whoever buys what it does not list. Raises ServiceError where it cannot be had.
         """
+        check_argument("since", since, int | float | None, "seconds since 1970, or None")
         return await self._opened.request_log.read(since, thorough=thorough)
 
     async def send(self, question: Request, *, tries: int = 4) -> Answer:
         """Return the service's answer to a question that may be asked again. Raises ServiceError where none comes."""
+        check_argument("question", question, Request, "a Request")
+        check_argument("tries", tries, int, "a whole number")
         pipeline = self._opened
         return await retrying(lambda: pipeline.send(question), on=(ServiceError,), tries=tries)
 

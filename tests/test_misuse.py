@@ -190,6 +190,68 @@ async def test_a_model_that_is_no_text_fails_its_job_alone_however_it_is_bought(
     assert service.bought == 4
 
 
+async def _resume(client: Any, **options: Any) -> None:
+    async with client.resume(**options):
+        pass
+
+
+async def _run(client: Any, **options: Any) -> None:
+    async with client.run(JOBS, **options):
+        pass
+
+
+async def _call(method: Any, *arguments: Any) -> None:
+    answer = method(*arguments)
+    if isinstance(answer, Awaitable):
+        await answer
+
+
+@for_each(
+    ("argument", "use"),
+    [
+        ("id", lambda client: client.generate(MODEL, prompt="x", id="")),
+        ("id", lambda client: client.submit(MODEL, prompt="x", id=object())),
+        ("retry_failed", lambda client: _resume(client, retry_failed="no")),
+        ("verify", lambda client: _resume(client, verify=0)),
+        ("run", lambda client: _resume(client, run="1")),
+        ("progress", lambda client: _run(client, progress="no")),
+        ("model", lambda client: client.wait("g1", model=["m"])),
+        ("since", lambda client: client.read_log("yesterday")),
+        ("since", lambda client: client.read_log(float("nan"))),
+        ("question", lambda client: client.send("/v2/models")),
+        ("tries", lambda client: client.send(Request("GET", "/v2/models"), tries=True)),
+        ("names", lambda client: client.learn_models(MODEL)),
+        ("prices", lambda client: _call(client.use_prices, None)),
+        ("job", lambda client: _call(client.price, JOBS[0])),
+        ("body", lambda client: _call(client.callback, 5)),
+        ("headers", lambda client: _call(client.callback, b"{}", "signature")),
+    ],
+)
+async def test_an_argument_of_another_type_is_named_and_sends_nothing(
+    service: Service, argument: str, use: Callable[[Any], Awaitable[None]]
+) -> None:
+    async with client_of(service) as client:
+        with pytest.raises(UsageError, match=rf"^{argument} is .*: expected "):
+            await use(client)
+    assert service.bought == 0
+
+
+@for_each("job_id", [object(), lambda: "a", ["a"], {"a": 1}, b"a", True, VideoJob])
+async def test_an_id_that_may_be_another_one_in_each_process_buys_nothing(job_id: Any) -> None:
+    service = Service()
+    with pytest.raises(InvalidJobs, match="id: text or a number, got"):
+        VideoJob(MODEL, id=job_id, prompt="x")
+    async with client_of(service) as client, client.run([{**JOBS[0], "id": job_id}, JOBS[1]]) as results:
+        ended = [(type(result.error), result.ok) async for result in results]
+    assert sorted(ended, key=str) == [(type(None), True), (InvalidJobs, False)]
+    assert service.bought == 1
+
+
+async def test_two_clips_of_the_id_zero_are_one(service: Service) -> None:
+    async with client_of(service) as client:
+        assert (await client.generate(MODEL, prompt="x", id=0)).job.id == "0"
+
+
 @for_each("identity", [None, "", " ", 7, ["g"], VideoJob(MODEL, prompt="x")])
 async def test_what_is_no_id_is_not_asked_for(service: Service, identity: Any) -> None:
     async with client_of(service) as client:

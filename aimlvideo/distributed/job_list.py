@@ -12,6 +12,7 @@ from typing import Any, Self, overload
 import anyio
 from psycopg_pool import AsyncConnectionPool
 
+from aimlvideo.core.arguments import check_argument
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.catalog.references import check_with_references
@@ -171,6 +172,7 @@ class JobList:
         Raises UsageError for an id that the list does not have: nothing would ever come of it.
         """
         if ids is not None:
+            check_argument("ids", None if isinstance(ids, str) else ids, Iterable, "a list of the ids of jobs, or None")
             ids = list(ids)
             await self._refuse_unknown(ids)
         # A dictionary for its order and for its quick removal; its values mean nothing.

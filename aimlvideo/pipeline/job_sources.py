@@ -8,6 +8,7 @@ from inspect import iscoroutine
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
+from aimlvideo.core.arguments import check_argument
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.formatting import preview, redact_for_display
 from aimlvideo.core.jobs.file_names import NameTemplate
@@ -59,12 +60,12 @@ class JobSource:
             except InvalidJobs as error:
                 fields = {"id": line.id} if isinstance(line, VideoJob) else line if isinstance(line, Mapping) else {}
                 # A line that cannot be read is a failed job like others: it must not stop those behind it.
-                unreadable = single_job(str(fields.get("model") or ""), fields.get("id"), {})
-                yield Record(unreadable, Progress(Stage.FAILED, error=error))
+                shown = f"{fields.get('id') or ''}"[:200] or None
+                yield Record(single_job(str(fields.get("model") or ""), shown, {}), Progress(Stage.FAILED, error=error))
                 continue
             if problems := secret_problems(job):
                 # Without its parameters: the result of a job is shown, and may be kept.
-                yield Record(single_job(job.model, job.id, {}), Progress(Stage.FAILED, error=InvalidJobs(problems)))
+                yield Record(VideoJob(job.model, id=job.id), Progress(Stage.FAILED, error=InvalidJobs(problems)))
                 continue
             try:
                 if not local_files:
@@ -129,8 +130,12 @@ def adopt_generation(journal: Journal, job: VideoJob, progress: Progress) -> Rec
 
 
 def single_job(model: str, job_id: str | None, params: Mapping[str, Any]) -> VideoJob:
-    """Return one clip's job: without an id, one that is like no other."""
-    return VideoJob(model, id=job_id or f"clip-{secrets.token_hex(6)}", **params)
+    """Return one clip's job: without an id, one that is like no other. Raises UsageError for an id that is no name."""
+    if job_id is not None:
+        check_argument("id", job_id, str | int, "text or a whole number, or None")
+        if not str(job_id).strip():
+            raise UsageError("id is an empty text: expected a name for the clip, or None for one like no other")
+    return VideoJob(model, id=f"clip-{secrets.token_hex(6)}" if job_id is None else job_id, **params)
 
 
 async def as_async(things: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:

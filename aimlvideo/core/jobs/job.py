@@ -12,6 +12,7 @@ from pathlib import Path, PurePath
 from struct import pack, unpack
 from typing import Any, ClassVar, NamedTuple, Self
 
+from aimlvideo.core.formatting import preview
 from aimlvideo.core.jobs.stages import STAGES, Stage
 from aimlvideo.errors import DownloadFailed, InvalidJobs, Problem, UsageError, VideoError
 
@@ -41,7 +42,7 @@ class VideoJob:
         _setattr(self, "model", model)
         _setattr(self, "params", params)
         _setattr(self, "folder", None)
-        _setattr(self, "id", str(id) if id not in (None, "") else self._id_of_content())
+        _setattr(self, "id", self._id_of_content() if id is None or id == "" else _text_of_id(id))
 
     @classmethod
     def of_content(cls, job_id: str, content: str, folder: str | None = None) -> VideoJob:
@@ -92,6 +93,15 @@ class VideoJob:
             return _CONTENT.encode(model_and_params)
         except (TypeError, ValueError) as error:
             raise InvalidJobs([Problem("params", "values that JSON can hold", str(error)[:200])]) from error
+
+
+def _text_of_id(job_id: object) -> str:
+    """Return an id as text. Raises InvalidJobs where it may be another one in each process, and be bought again."""
+    is_plain = isinstance(job_id, str | int | float) and not isinstance(job_id, bool)
+    # A UUID, a date or another library's number has a text of its own; of what has none, Python writes the address.
+    if is_plain or (type(job_id).__str__ is not object.__str__ and not isinstance(job_id, bytes)):
+        return str(job_id)
+    raise InvalidJobs([Problem("id", "text or a number", preview(job_id))])
 
 
 def _json_default(value: object) -> object:

@@ -6,8 +6,10 @@ import json
 import re
 from collections import deque
 from datetime import UTC, datetime
+from fractions import Fraction
 from pathlib import Path, PurePosixPath
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -31,7 +33,8 @@ def test_an_id_comes_from_the_content_and_stays_the_same() -> None:
     assert VideoJob("m", prompt="waves").id == "job-9566bdf016cc"
     assert VideoJob("m", prompt="waves").id != VideoJob("m", prompt="hills").id != VideoJob("n", prompt="hills").id
     assert VideoJob("m", id="").id == VideoJob("m").id
-    assert VideoJob("m", id=7).id == "7"  # type: ignore[arg-type]
+    for known, text in ((7, "7"), (0, "0"), (Fraction(1, 2), "1/2"), (UUID(int=1), f"{UUID(int=1)}")):
+        assert VideoJob("m", id=known).id == text  # type: ignore[arg-type]
 
 
 def test_a_job_knows_whether_somebody_chose_its_id() -> None:
