@@ -140,7 +140,7 @@ async def _bare_service(settings: ClientOptions) -> AsyncIterator[tuple[_Answeri
 async def _client(settings: ClientOptions, *, sandbox: bool) -> AsyncIterator[tuple[VideoClient, bool]]:
     """Give a client for what costs nothing, and whether it has a key."""
     # What a client takes to be imported is more than all the rest of a short command.
-    from aimlvideo.cli.command_run import client_of  # noqa: PLC0415
+    from aimlvideo.cli.session import client_of  # noqa: PLC0415
     from aimlvideo.client import VideoClient  # noqa: PLC0415
 
     if sandbox:

@@ -13,7 +13,6 @@ from uuid import uuid4
 
 import anyio
 
-from aimlvideo.cli.command_run import serve_metrics
 from aimlvideo.cli.cost_estimate import Tally, dollars_or_unknown
 from aimlvideo.cli.exit_codes import exit_code_of
 from aimlvideo.cli.generation_check import checked_settlement, completed_since, owners_of, settled_sentence
@@ -22,6 +21,7 @@ from aimlvideo.cli.options import Address, ClientOptions, ServiceOptions
 from aimlvideo.cli.reconciliation import reconcile_jobs
 from aimlvideo.cli.run_summary import RunSummary, failures_of, not_retried
 from aimlvideo.cli.service_facts import NO_FACTS, ServiceFacts, learn_without_a_run
+from aimlvideo.cli.session import serve_metrics
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.formatting import format_usd, pluralize

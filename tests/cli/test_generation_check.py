@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from aimlvideo.cli import command_run
+from aimlvideo.cli import session
 from aimlvideo.cli.generation_check import PARALLEL_QUESTIONS, completed_since
 from aimlvideo.cli.options import ServiceOptions
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
@@ -24,7 +24,7 @@ def test_any_number_of_failed_jobs_are_asked_about_by_a_few_tasks(monkeypatch: p
         return answer(200, {"id": name, "status": "generating" if name == "gen-7" else "error", "error": "no paint"})
 
     monkeypatch.setattr(service, "_check", checked)
-    monkeypatch.setattr(command_run, "VideoClient", lambda **settings: FakeClient(service, **settings))
+    monkeypatch.setattr(session, "VideoClient", lambda **settings: FakeClient(service, **settings))
     failed = [
         Record(
             VideoJob(**{**JOB, "id": f"job{number}"}),

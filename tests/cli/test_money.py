@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from aimlvideo.cli import command_run
+from aimlvideo.cli import session
 from aimlvideo.cli.app import app
 from aimlvideo.cli.commands import run as run_command
 from aimlvideo.cli.job_reader import JobReader
@@ -57,7 +57,7 @@ def command(service: FakeService, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     """Return a way to give a command against the fake service, in a folder of its own."""
     quick_downloads(monkeypatch)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command_run, "VideoClient", lambda **settings: FakeClient(service, **settings))
+    monkeypatch.setattr(session, "VideoClient", lambda **settings: FakeClient(service, **settings))
     monkeypatch.setenv("AIMLAPI_API_KEY", "key-1")
     monkeypatch.setenv("AIMLAPI_BASE_URL", "http://127.0.0.1:1")
 
@@ -379,7 +379,7 @@ def test_an_id_of_the_job_s_own_stands_for_one_job_in_a_folder_whatever_file_nam
     command: Command, service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway = FakeGateway(seconds=30)
-    monkeypatch.setattr(command_run, "VideoClient", lambda **settings: FakeClient(gateway, **settings))
+    monkeypatch.setattr(session, "VideoClient", lambda **settings: FakeClient(gateway, **settings))
     job = {**GATEWAY_JOB, "external_task_id": "mine-1"}
     (tmp_path / "jobs.jsonl").write_text(json.dumps({**job, "id": "a"}))
     assert command(*run("--service", "kling")).exit_code == 0
@@ -738,7 +738,7 @@ def leave_in_doubt(command: Command, service: FakeService) -> None:
 def forget_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have no key, without which nobody is asked."""
     monkeypatch.delenv("AIMLAPI_API_KEY")
-    monkeypatch.setattr(command_run, "VideoClient", VideoClient)
+    monkeypatch.setattr(session, "VideoClient", VideoClient)
 
 
 @pytest.mark.parametrize("is_old", [False, True])
@@ -865,7 +865,7 @@ def test_a_doubt_that_was_settled_by_an_id_which_nobody_knows_can_be_settled_aga
     ],
 )
 def test_the_command_that_tries_failed_jobs_again_is_one_that_can(typed: str, retry: str) -> None:
-    assert command_run._retry_command(typed, Path("out")) == retry
+    assert session._retry_command(typed, Path("out")) == retry
 
 
 # The journal goes --------------------------------------------------------------------------------------------------

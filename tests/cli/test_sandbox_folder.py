@@ -10,7 +10,7 @@ import anyio
 import pytest
 from typer.testing import CliRunner
 
-from aimlvideo.cli import command_run
+from aimlvideo.cli import session
 from aimlvideo.cli.app import app
 from aimlvideo.cli.embedded_sandbox import sandbox_here
 from aimlvideo.cli.run_folder import SANDBOX, RunFolder
@@ -27,7 +27,7 @@ JOB: dict[str, Any] = {"id": "waves", "model": "alibaba/wan-2-6-t2v", "prompt": 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the embedded sandbox make its clips at once."""
-    monkeypatch.setattr(command_run, "sandbox_here", lambda: sandbox_here(seconds=0.05, video="tiny"))
+    monkeypatch.setattr(session, "sandbox_here", lambda: sandbox_here(seconds=0.05, video="tiny"))
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ import hypothesis
 import pytest
 from typer.testing import CliRunner, Result
 
-from aimlvideo.cli import command_run, reconciliation
+from aimlvideo.cli import reconciliation, session
 from aimlvideo.cli.app import app
 from aimlvideo.cli.commands import recover
 from aimlvideo.core.jobs.request_ids import PREFIX_LENGTH
@@ -119,7 +119,7 @@ def _whole(folder: Path) -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patch:
         quick_downloads(patch)
         patch.chdir(folder)
-        for module in (command_run, reconciliation, recover):
+        for module in (session, reconciliation, recover):
             patch.setattr(module, "VideoClient", lambda **settings: FakeClient(service, **settings))
         patch.setenv("AIMLAPI_API_KEY", "key-1")
         patch.setenv("AIMLAPI_BASE_URL", "http://127.0.0.1:1")

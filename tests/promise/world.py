@@ -22,7 +22,7 @@ from unittest.mock import patch
 
 import anyio
 
-from aimlvideo.cli import command_run, reconciliation
+from aimlvideo.cli import reconciliation, session
 from aimlvideo.cli.agent_tools import AgentTools
 from aimlvideo.cli.commands import recover
 from aimlvideo.cli.commands.generate import ClipInputs, make_one
@@ -905,8 +905,8 @@ class World:
             patch.object(GroupCommit, "commit", around(GroupCommit.commit)),
             patch.object(download, "Download", Download),
             patch.object(chains, "frame_png", lambda *_: FRAME),
-            patch.object(command_run, "VideoClient", self.client),
-            patch.object(command_run, "_leave_page", lambda *_, **__: None),
+            patch.object(session, "VideoClient", self.client),
+            patch.object(session, "_leave_page", lambda *_, **__: None),
             patch.object(Terminal, "confirm", lambda *_: agreed),
             patch.object(Terminal, "problem", lambda *_: None),
             patch.object(recover, "VideoClient", self.client),

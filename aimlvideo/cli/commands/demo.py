@@ -9,12 +9,12 @@ from pathlib import Path
 
 import typer
 
-from aimlvideo.cli.command_run import CommandRun
 from aimlvideo.cli.embedded_sandbox import import_sandbox, sandbox_here
 from aimlvideo.cli.exit_codes import UNFINISHED, exit_codes
 from aimlvideo.cli.options import Output, Quiet, ServiceOptions
 from aimlvideo.cli.run_folder import RunFolder
 from aimlvideo.cli.run_options import RunOptions
+from aimlvideo.cli.session import RunSession
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
@@ -59,7 +59,7 @@ def _make_demo(output: Path, terminal: Terminal) -> int:
                 settings = access.client_options(max_outstanding=20, legacy=legacy, poll="every:0.2", rate=10.0)
                 options = RunOptions(output=output, service=service)
                 async with VideoClient(**settings) as client, _planned(output, jobs) as journal:
-                    halted = await CommandRun(options, terminal).process(client, journal) or halted
+                    halted = await RunSession(options, terminal).process(client, journal) or halted
 
     try:
         in_loop(work())
@@ -67,7 +67,7 @@ def _make_demo(output: Path, terminal: Terminal) -> int:
         terminal.say("interrupted")
         if not (output / JOURNAL).exists():
             return UNFINISHED
-    code = CommandRun(RunOptions(output=output), terminal).finish(halted)
+    code = RunSession(RunOptions(output=output), terminal).finish(halted)
     terminal.say(f"{time.monotonic() - started:.1f} s on the embedded sandbox: no key, no network, no bill")
     terminal.say(
         "next: write a job file, try `aimlvideo run jobs.jsonl -o trial --sandbox`; then `-o clips` without it"

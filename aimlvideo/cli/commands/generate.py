@@ -16,7 +16,6 @@ from typing import Annotated, Any, NamedTuple
 import anyio
 import typer
 
-from aimlvideo.cli.command_run import client_of, command_again
 from aimlvideo.cli.exit_codes import ALL_SAVED, SOME_FAILED, UNFINISHED, exit_codes
 from aimlvideo.cli.options import (
     MONEY,
@@ -33,6 +32,7 @@ from aimlvideo.cli.options import (
     read_assignment,
 )
 from aimlvideo.cli.service_facts import ServiceFacts, learn_without_a_run
+from aimlvideo.cli.session import client_of, command_again
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from aimlvideo.cli.command_run import client_of
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import Polls, ServiceOptions, Timeout, Upload
+from aimlvideo.cli.session import client_of
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp

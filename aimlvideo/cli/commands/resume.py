@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from aimlvideo.cli.command_run import CommandRun, client_of
 from aimlvideo.cli.cost_estimate import Tally
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import ClientOptions, RunPlace
 from aimlvideo.cli.run_folder import NAMING, SANDBOX, RunFolder
 from aimlvideo.cli.run_options import RunOptions, SharedRunOptions
 from aimlvideo.cli.service_facts import ServiceFacts
+from aimlvideo.cli.session import RunSession, client_of
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.jobs.file_names import NameTemplate
@@ -67,10 +67,10 @@ def carry_on(settings: ClientOptions, options: RunOptions, terminal: Terminal, r
                     if may_be_bought(record, retry_failed=options.retry_failed):
                         tally.add(record.job.model, record.job.params)
                 _agree(tally, settings, options, facts, terminal)
-                return await command.process(client, journal)
+                return await session.process(client, journal)
 
-    command = CommandRun(options, terminal, run, whole_folder=run is None)
-    return command.to_the_end(work)
+    session = RunSession(options, terminal, run, whole_folder=run is None)
+    return session.to_the_end(work)
 
 
 def _check_name(template: str, records: Iterator[Record]) -> None:

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from aimlvideo.cli.command_run import CommandRun, client_of
 from aimlvideo.cli.commands.check import check_file
 from aimlvideo.cli.cost_estimate import Tally
 from aimlvideo.cli.exit_codes import exit_codes
@@ -26,6 +25,7 @@ from aimlvideo.cli.options import (
 from aimlvideo.cli.run_folder import LEGACY_URLS, NAMING, PLAIN_CLIPS, STORE, RunFolder
 from aimlvideo.cli.run_options import RunOptions, SharedRunOptions
 from aimlvideo.cli.service_facts import ServiceFacts
+from aimlvideo.cli.session import RunSession, client_of
 from aimlvideo.cli.signals import interrupts_raised
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
@@ -92,7 +92,7 @@ def run_jobs(
     if not sandbox:
         planner.require_key()
     planner.refuse_mistakes()
-    command = CommandRun(options, terminal, whole_folder=False)
+    session = RunSession(options, terminal, whole_folder=False)
 
     async def work() -> VideoError | None:
         if options.store is not None:
@@ -100,12 +100,12 @@ def run_jobs(
         async with client_of(settings, sandbox=sandbox) as client:
             facts = await ServiceFacts.of(client)
             async with planner.planned(client, facts) as journal:
-                command.run = journal.run
+                session.run = journal.run
                 # What is planned was held against the service's own words a moment ago.
                 client.skip_preflight()
-                return await command.process(client, journal)
+                return await session.process(client, journal)
 
-    return command.to_the_end(work)
+    return session.to_the_end(work)
 
 
 @dataclass(frozen=True, slots=True)

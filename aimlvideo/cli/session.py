@@ -59,8 +59,8 @@ class _How(Enum):
 
 
 @dataclass(slots=True)
-class CommandRun:
-    """What a command does with jobs of its folder: those planned in one run, or, where that is None, all of them."""
+class RunSession:
+    """A command at work on jobs of its folder: those planned in one run, or, where that is None, all of them."""
 
     options: RunOptions
     terminal: Terminal
