@@ -93,11 +93,17 @@ class CheckSummary:
         unquoted = f", plus {pluralize(self.unquoted, 'job')} of unknown price" if self.unquoted else ""
         return f"{jobs}, {dollars_or_unknown(self.dollars)} USD{unquoted}"
 
-    def confirm(self, terminal: Terminal, *, above: float, anyway: bool) -> None:
-        """Show the price, and ask where it is `above` a limit in USD.
+    def agree(
+        self, facts: ServiceFacts, terminal: Terminal, *, max_spend: float | None, above: float, anyway: bool
+    ) -> None:
+        """Show what a run will cost, and ask where that is `above` a limit in USD, before anything is bought.
 
-        Raises UsageError where the balance is below it, or a person says no.
+        Raises UsageError where the service's words or the balance stand in its way, or a person says no.
         """
+        self.obstacles(facts, max_spend=max_spend).refuse(terminal, anyway=anyway)
+        self._confirm(terminal, above=above, anyway=anyway)
+
+    def _confirm(self, terminal: Terminal, *, above: float, anyway: bool) -> None:
         if not self.jobs:
             return
         terminal.say(self.price_line())

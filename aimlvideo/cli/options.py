@@ -16,6 +16,7 @@ from aimlvideo.core.store_schemes import OTHER_STORES
 from aimlvideo.errors import UsageError
 
 if TYPE_CHECKING:
+    from aimlvideo.cli.job_reader import ReaderOptions
     from aimlvideo.shell.files.job_files import JobDefaults
 
 Address = tuple[str, int]
@@ -198,6 +199,15 @@ class JobFileOptions:
         from aimlvideo.shell.files.job_files import JobDefaults  # noqa: PLC0415 - not for commands without a job file
 
         return JobDefaults(self.model, dict(map(read_assignment, self.set_ or ())))
+
+    def reader_options(self, settings: ClientOptions) -> ReaderOptions:
+        """Return how the file's jobs are read and checked, for a client with these settings."""
+        from aimlvideo.cli.job_reader import ReaderOptions  # noqa: PLC0415 - as above
+
+        return ReaderOptions(
+            service=settings["service"], strict=self.strict, matrix=self.matrix, legacy=settings.get("legacy", False),
+            uploads=bool(settings.get("upload")), local_files=not self.no_local_files,
+        )  # fmt: skip
 
 
 LONGEST_NUMBER = 18

@@ -52,12 +52,10 @@ class RunOptions:
 
     output: Path
     service: str = DEFAULT_SERVICE
-    strict: bool = False
     legacy: bool = False
     retry_failed: bool = False
     verify: bool = False
     max_spend: float | None = None
-    matrix: bool = False
     anyway: bool = False
     confirm_above: float = inf
     board: Address | None = None
@@ -144,9 +142,7 @@ class SharedRunOptions:
             callback_secret=self.callback_secret, metadata=not self.no_metadata, upload=self.upload,
         )  # fmt: skip
 
-    def run_options(
-        self, output: Path, service: str, *, store: str | None, strict: bool = False, matrix: bool = False
-    ) -> RunOptions:
+    def run_options(self, output: Path, service: str, *, store: str | None) -> RunOptions:
         """Return how the run is made and shown. Raises UsageError for what cannot be right, or cannot be opened."""
         # Now, before anything is planned: a run that was refused later would leave its jobs planned.
         checked_limit(self.max_spend, "--max-spend")
@@ -158,8 +154,8 @@ class SharedRunOptions:
             import_metrics()
         _refuse_taken("--metrics", None if self.metrics is None else (LOCALHOST, self.metrics))
         return RunOptions(
-            output=output, store=store, service=service, strict=strict, matrix=matrix, legacy=self.legacy,
-            retry_failed=self.retry_failed, verify=self.verify, max_spend=self.max_spend, anyway=self.anyway,
+            output=output, store=store, service=service, legacy=self.legacy, retry_failed=self.retry_failed,
+            verify=self.verify, max_spend=self.max_spend, anyway=self.anyway,
             confirm_above=self.confirm_above, name=self.name, board=board, metrics=self.metrics,
         )  # fmt: skip
 

@@ -28,6 +28,7 @@ from aimlvideo.cli.commands import recover
 from aimlvideo.cli.commands.generate import ClipInputs, make_one
 from aimlvideo.cli.commands.resume import carry_on
 from aimlvideo.cli.commands.run import run_jobs
+from aimlvideo.cli.options import JobFileOptions
 from aimlvideo.cli.run_options import RunOptions
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.columns import PROGRESS_COLUMNS, progress_of
@@ -39,7 +40,6 @@ from aimlvideo.errors import JournalError, Unclear, UsageError, VideoError
 from aimlvideo.pipeline import chains, download
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.downloads import Clip
-from aimlvideo.shell.files.job_files import NO_DEFAULTS
 from aimlvideo.shell.journal import sqlite_file, sqlite_transactions
 from aimlvideo.shell.journal.sqlite_transactions import GroupCommit
 from tests.fakes import (
@@ -595,7 +595,7 @@ class World:
         room = inf if anyway else max(self.service.remaining(), 0.0)
 
         def command(settings: dict[str, Any], terminal: Terminal) -> int:
-            return run_jobs(str(path), settings, options, terminal, NO_DEFAULTS, sandbox=False)
+            return run_jobs(str(path), settings, options, terminal, JobFileOptions(), sandbox=False)
 
         before = set[str]() if agreed else self.job_ids()
         self.process(

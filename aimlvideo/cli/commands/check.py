@@ -8,7 +8,7 @@ import typer
 
 from aimlvideo.cli.cost_estimate import CheckSummary, Tally, dollars_or_unknown
 from aimlvideo.cli.exit_codes import WRONG_USAGE, exit_codes
-from aimlvideo.cli.job_reader import JobReader, ReaderOptions
+from aimlvideo.cli.job_reader import JobReader
 from aimlvideo.cli.options import (
     ClientOptions,
     JobFileOptions,
@@ -67,10 +67,7 @@ def check_file(
     With `may_ask`, the service is asked for models that the catalogue does not know, and the file read once more.
     """
     catalog, defaults, jobs = known_catalog(), file.defaults(), JobFile(name)
-    options = ReaderOptions(
-        service=settings["service"], strict=file.strict, matrix=file.matrix, legacy=settings.get("legacy", False),
-        uploads=bool(settings.get("upload")), local_files=not file.no_local_files,
-    )  # fmt: skip
+    options = file.reader_options(settings)
     reader = JobReader(catalog, jobs.folder, options)
     facts, tally, unnamed = NO_FACTS, Tally(catalog), 0
     is_wrong = JobReader(catalog, jobs.folder, options).finds_mistakes(jobs, defaults)

@@ -10,7 +10,6 @@ import typer
 
 from aimlvideo.cli.distributed_options import DatabaseOptions
 from aimlvideo.cli.exit_codes import exit_codes
-from aimlvideo.cli.job_reader import ReaderOptions
 from aimlvideo.cli.options import (
     Anyway,
     ClientOptions,
@@ -58,10 +57,6 @@ def enqueue(
         # Here, not above: `aimlvideo --help` has to work without the extra.
         from aimlvideo.cli.shared_jobs import Consent
 
-        options = ReaderOptions(
-            service=access.service, strict=file.strict, matrix=file.matrix, legacy=legacy,
-            local_files=not file.no_local_files,
-        )  # fmt: skip
         settings = access.client_options(legacy=legacy)
         asks = checked_limit(None if confirm_above == inf else confirm_above, "--confirm-above") is not None
         priced = asks or _names_service(settings)
@@ -71,7 +66,7 @@ def enqueue(
 
         code = shared_jobs.queue(
             jobs,
-            options,
+            file.reader_options(settings),
             retry_failed=retry_failed,
             defaults=file.defaults(),
             upload=upload,

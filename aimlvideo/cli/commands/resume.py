@@ -66,7 +66,9 @@ def carry_on(settings: ClientOptions, options: RunOptions, terminal: Terminal, r
                 for record in journal.open_jobs(retry_failed=options.retry_failed, run=run):
                     if may_be_bought(record, retry_failed=options.retry_failed):
                         tally.add(record.job.model, record.job.params)
-                _agree(tally, settings, options, facts, terminal)
+                tally.summary(settings, facts).agree(
+                    facts, terminal, max_spend=options.max_spend, above=options.confirm_above, anyway=options.anyway
+                )
                 return await session.process(client, journal)
 
     session = RunSession(options, terminal, run, whole_folder=run is None)
@@ -84,10 +86,3 @@ def _check_name(template: str, records: Iterator[Record]) -> None:
         fields.update(model.params if model else ())
     if names and (problem := NameTemplate(template).problem(fields)):
         raise UsageError(f"--name: {problem}")
-
-
-def _agree(tally: Tally, settings: ClientOptions, options: RunOptions, facts: ServiceFacts, terminal: Terminal) -> None:
-    """Say what is still to be bought of a folder, and ask where that was wanted. Raises UsageError on a no."""
-    summary = tally.summary(settings, facts)
-    summary.obstacles(facts, max_spend=options.max_spend).refuse(terminal, anyway=options.anyway)
-    summary.confirm(terminal, above=options.confirm_above, anyway=options.anyway)

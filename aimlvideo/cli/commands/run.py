@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +13,7 @@ import typer
 from aimlvideo.cli.commands.check import check_file
 from aimlvideo.cli.cost_estimate import Tally
 from aimlvideo.cli.exit_codes import exit_codes
-from aimlvideo.cli.job_reader import JobReader, ReaderOptions
+from aimlvideo.cli.job_reader import JobReader
 from aimlvideo.cli.options import (
     ClientOptions,
     JobFileOptions,
@@ -39,7 +39,7 @@ from aimlvideo.errors import InvalidJobs, SettingsError, UsageError, VideoError
 from aimlvideo.pipeline.prices import keep_prices
 from aimlvideo.pipeline.retries import may_be_bought
 from aimlvideo.settings import resolve_key
-from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, JobFile
+from aimlvideo.shell.files.job_files import JobFile
 from aimlvideo.shell.files.json_jobs import Line
 from aimlvideo.shell.files.object_stores import ObjectStore, is_remote, journal_folder
 from aimlvideo.shell.files.output_folders import checked_folder, open_folder_journal
@@ -72,10 +72,8 @@ def run(
         if dry_run:
             raise typer.Exit(check_file(jobs, settings, terminal, file, sandbox=sandbox))
         store = output if is_remote(output) else None
-        options = shared.run_options(
-            journal_folder(output), service, store=store, strict=file.strict, matrix=file.matrix
-        )
-        raise typer.Exit(run_jobs(jobs, settings, options, terminal, file.defaults(), sandbox=sandbox))
+        options = shared.run_options(journal_folder(output), service, store=store)
+        raise typer.Exit(run_jobs(jobs, settings, options, terminal, file, sandbox=sandbox))
 
 
 def run_jobs(
@@ -83,12 +81,12 @@ def run_jobs(
     settings: ClientOptions,
     options: RunOptions,
     terminal: Terminal,
-    defaults: JobDefaults = NO_DEFAULTS,
+    file: JobFileOptions,
     *,
     sandbox: bool,
 ) -> int:
     """Make every clip of a job file; return the exit code."""
-    planner = Planner(JobFile(name), settings, options, terminal, defaults, sandbox=sandbox)
+    planner = Planner(JobFile(name), settings, options, terminal, file, sandbox=sandbox)
     if not sandbox:
         planner.require_key()
     planner.refuse_mistakes()
@@ -119,7 +117,7 @@ class Planner:
     settings: ClientOptions
     options: RunOptions
     terminal: Terminal
-    defaults: JobDefaults = NO_DEFAULTS
+    reading: JobFileOptions = field(default_factory=JobFileOptions)
     sandbox: bool = False
 
     def require_key(self) -> None:
@@ -128,7 +126,7 @@ class Planner:
             resolve_key(self.settings["api_key"], self.settings["service"])
         except SettingsError as error:
             reader = self.reader(known_catalog())
-            reader.read_all(self.file, self.defaults)
+            reader.read_all(self.file, self.reading.defaults())
             if reader.problems:
                 self.terminal.problem(str(error))
                 raise InvalidJobs(reader.problems) from None
@@ -140,7 +138,7 @@ class Planner:
         A large file is not read twice for that: what is wrong with it is said after the service's free answers.
         """
         reader = self.reader(known_catalog())
-        if reader.finds_mistakes(self.file, self.defaults):
+        if reader.finds_mistakes(self.file, self.reading.defaults()):
             reader.say_remarks(self.terminal.remark)
             raise InvalidJobs(reader.problems)
 
@@ -180,36 +178,30 @@ class Planner:
 
     def reader(self, catalog: Catalog) -> JobReader:
         """Return what reads the file's jobs, by this catalogue."""
-        run, settings = self.options, self.settings
-        options = ReaderOptions(
-            service=run.service, strict=run.strict, matrix=run.matrix, legacy=run.legacy,
-            uploads=bool(settings.get("upload")), local_files=settings.get("local_files", True),
-        )  # fmt: skip
-        return JobReader(catalog, self.file.folder, options)
+        return JobReader(catalog, self.file.folder, self.reading.reader_options(self.settings))
 
     def plan(self, journal: Journal, reader: JobReader, facts: ServiceFacts) -> None:
         """Write all jobs of the file down, and agree on their price; or write nothing."""
         options = self.options
         with ExitStack() as stack:
             with interrupts_raised():  # a pipe is read for as long as its writer takes, and the event loop waits
-                lines = stack.enter_context(self.file.lines(reader.catalog, self.defaults))
+                lines = stack.enter_context(self.file.lines(reader.catalog, self.reading.defaults()))
             stack.enter_context(journal.planning())
             self._note_options(journal)
             with interrupts_raised():
                 tally = self._plan_lines(lines, reader, journal, facts)
             _keep_prices(journal, facts)
             reader.say_remarks(self.terminal.remark)
-            summary = tally.summary(self.settings, facts)
-            obstacles = summary.obstacles(facts, max_spend=options.max_spend)
-            obstacles.refuse(self.terminal, anyway=options.anyway)
-            summary.confirm(self.terminal, above=options.confirm_above, anyway=options.anyway)
+            tally.summary(self.settings, facts).agree(
+                facts, self.terminal, max_spend=options.max_spend, above=options.confirm_above, anyway=options.anyway
+            )
 
     def _note_options(self, journal: Journal) -> None:
         """Note whose clips the folder has, and what later commands need to know of the run."""
         folder = RunFolder(self.options.output)
         folder.claim(journal, sandbox=self.sandbox)
         folder.claim_service(journal, self.options.service)
-        if self.options.matrix:
+        if self.reading.matrix:
             journal.note(MATRIX, "yes")
         journal.note(NAMING, self.options.name)
         journal.note(PLAIN_CLIPS, "" if self.settings.get("metadata", True) else "yes")
