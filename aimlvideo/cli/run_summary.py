@@ -177,7 +177,7 @@ class RunSummary:
         if self.exit_code == SOME_FAILED:
             refused = self.refused.count
             change = f"{pluralize(refused, 'job')} refused for the content: {CHANGE_CONTENT}" if refused else ""
-            again = f"to try the failed ones again: {retry}" if self.failed.count else ""
+            again = f"To try the failed ones again: {retry}" if self.failed.count else ""
             return ". ".join(part for part in (change, again) if part)
         return f"the clips are in {place}"
 

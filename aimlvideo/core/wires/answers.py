@@ -155,7 +155,8 @@ _TOO_OFTEN = r"""(?ix)
     | (request|call|query|access)s?[ ](frequency|rate)[ ](limit|exceed|too) | frequency[ ](limit|exceed|control)
     | \boverloaded\b | \bat[ ]capacity\b | \b(server|service|system|model|engine)[ ](is[ ])?(currently[ ]|too[ ])?busy\b
     | \b[qr]p[sm]\b | slow[ ]down | requests?[ ]per[ ](second|minute)
-    | 频繁 | 繁忙 | 频率 | 限流 | 请求过(多|快)
+    | \bload\b.{0,20}\bsaturated\b
+    | 频繁 | 繁忙 | 频率 | 限流 | 饱和 | 请求过(多|快)
     """
 _TOO_MANY_AT_ONCE = r"""(?ix)
     too[ ]many[ ](concurrent|parallel)

@@ -321,8 +321,9 @@ def _task(layers: list[Body]) -> Task:
     links = _links(outward, word)
     reason, stated = _reasons(outward)
     task_id = next((name for field in ID_FIELDS for layer in inward if (name := as_id(layer.get(field)))), None)
-    # In OpenAI's form a clip has no link: it is read from a page of its own, with the key.
-    has_content_page = any(layer.get("object") == "video" for layer in layers)
+    # In OpenAI's form a clip has no link, and newer gateways of the new-api family, whose tasks name a platform, keep
+    # that of the service behind them back: it is read from a page of its own, with the key.
+    has_content_page = any(layer.get("object") == "video" or "platform" in layer for layer in layers)
     if has_content_page and task_id and not links and State.named(word) is State.COMPLETED:
         links = (f"/v1/videos/{quote(task_id, safe='')}/content",)
     state = State.shown_by(word, has_link=bool(links), reason=stated if word else None)

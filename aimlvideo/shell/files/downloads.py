@@ -34,7 +34,7 @@ from aimlvideo.settings import Settings
 from aimlvideo.shell import clock
 from aimlvideo.shell.descriptors import BREATH, TOO_MANY
 from aimlvideo.shell.files.private_files import drop_link
-from aimlvideo.shell.http.bodies import Unpacker
+from aimlvideo.shell.http.bodies import Unpacker, loss_reason
 from aimlvideo.shell.http.custom_transport import ClipSource
 
 CHUNK = 2**18
@@ -128,14 +128,14 @@ class Download:
                 await anyio.to_thread.run_sync(self._unpack, *data)
             path = await anyio.to_thread.run_sync(self._finish)
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
-            raise LinkDead(f"the clip's link is not a valid URL: {_reason(error)}") from error
+            raise LinkDead(f"the clip's link is not a valid URL: {loss_reason(error)}") from error
         except aiohttp.TooManyRedirects as error:
             raise LinkDead(f"{self._host} redirects more than {len(error.history)} times") from error
         except ValueError as error:
-            raise LinkDead(f"the clip's link leads to no possible address: {_reason(error)}") from error
+            raise LinkDead(f"the clip's link leads to no possible address: {loss_reason(error)}") from error
         except (aiohttp.ClientError, ServiceError, TimeoutError, ConnectionError, ssl.SSLError) as error:
             raise DownloadFailed(
-                f"the download from {self._host} was cut off after {self._have:,} bytes: {_reason(error)}"
+                f"the download from {self._host} was cut off after {self._have:,} bytes: {loss_reason(error)}"
             ) from error
         except OSError as error:
             # Other files are closed meanwhile: it passes by itself.
@@ -487,7 +487,3 @@ def _decompressed(decompressor: Unpacker, received: bytes) -> Iterator[bytes]:
         yield from decompressor.unpack(received, CHUNK)
     except zlib.error as error:
         raise DownloadFailed(f"the clip cannot be unpacked: {error}") from error
-
-
-def _reason(error: BaseException) -> str:
-    return str(error) or type(error).__name__

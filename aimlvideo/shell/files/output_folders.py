@@ -60,7 +60,7 @@ def checked_folder(path: Path) -> Path:
         reason = getattr(error, "strerror", None) or error
         raise SettingsError(f"the output folder {str(path)[:200]} cannot be created: {reason}") from error
     if not path.is_dir() or not os.access(path, os.W_OK):
-        raise SettingsError(f"the output folder {path} cannot be written")
+        raise SettingsError(f"the output folder {path} cannot be written. Allow writing there, or use another folder")
     return path
 
 

@@ -266,10 +266,12 @@ class Table:
 
     def _job(self, columns: _Columns, cells: Sequence[Any]) -> Iterator[Mapping[str, Any] | Problem]:
         """Give all that is wrong with a row, and then the job as far as it could be read."""
-        # Cells too many mean an unquoted comma: what follows it would be sent as other parameters, and paid.
+        # Cells too many mean an unquoted comma in a text: what follows it would be sent as other parameters, and paid.
         extra = [cell for cell in cells[len(columns.names) :] if cell]
         if extra:
-            hint = "put a cell with a comma in it in quotation marks"
+            is_workbook = self.name.lower().endswith((".xlsx", ".xlsm"))
+            in_text = "put a cell with a comma in it in quotation marks"
+            hint = "name the column of what stands beside the table, or empty its cells" if is_workbook else in_text
             expected = f"{pluralize(len(columns.names), 'cell')}, one for each column"
             yield Problem("", expected, f"{len(cells)}", hint)
             return

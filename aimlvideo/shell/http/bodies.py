@@ -29,6 +29,14 @@ class TooLarge(aiohttp.ClientPayloadError):
     """An answer goes on beyond what any answer has."""
 
 
+def loss_reason(error: BaseException) -> str:
+    """Return why an answer was lost, in words."""
+    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError):
+        # Behind them, or in their place, aiohttp shows objects of its own.
+        return str(error).partition("<")[0].rstrip(": ") or "Server disconnected"
+    return str(error) or type(error).__name__
+
+
 class _TooSlow(aiohttp.ClientPayloadError):
     """A large answer trickles in a place that others wait for."""
 

@@ -28,7 +28,15 @@ from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import Rejected, ServiceError, SettingsError, Unavailable, Unclear
 from aimlvideo.settings import Settings
 from aimlvideo.shell.descriptors import connections_that_fit
-from aimlvideo.shell.http.bodies import ACCEPTED, LARGE_AT_ONCE, TooLarge, clean_headers, read_body, spellings
+from aimlvideo.shell.http.bodies import (
+    ACCEPTED,
+    LARGE_AT_ONCE,
+    TooLarge,
+    clean_headers,
+    loss_reason,
+    read_body,
+    spellings,
+)
 from aimlvideo.shell.http.deadline import Deadline
 from aimlvideo.shell.http.destinations import Destinations
 from aimlvideo.shell.http.proxies import Proxies
@@ -228,7 +236,7 @@ def _translated(error: Exception, url: str, request: Request) -> ServiceError:
     """Return our error; without a cause that shows a request's headers, and the key in them."""
     host = urlsplit(url).netloc.rpartition("@")[2]
     request_id = request.headers.get("X-Client-Request-Id")
-    reason = str(error) or type(error).__name__
+    reason = loss_reason(error)
     if isinstance(error, TooLarge):
         error.__traceback__ = None  # its frames hold 16 MB, for as long as a result has this error
     raised: ServiceError

@@ -158,6 +158,19 @@ def test_an_openai_video_without_a_link_is_fetched_from_its_content_page() -> No
     assert (seen.state, seen.video_url) == (State.COMPLETED, "/v1/videos/t%2F1/content")
 
 
+@for_each(
+    "body",
+    [
+        {"task_id": "t/1", "platform": "1", "status": "SUCCESS", "progress": "100%", "fail_reason": ""},
+        task_dto("SUCCESS", task_id="t/1"),
+    ],
+    ids=["bare", "wrapped"],
+)
+def test_a_task_of_new_api_whose_link_is_kept_back_is_fetched_from_its_content_page(body: Any) -> None:
+    seen = WIRE.parse_status(answer(body), "t/1")
+    assert (seen.state, seen.video_url) == (State.COMPLETED, "/v1/videos/t%2F1/content")
+
+
 def test_all_clips_of_a_task_are_named_and_no_watermarked_one() -> None:
     videos = [{"url": URL, "watermark_url": "https://x/w.mp4"}, {"url": SECOND}, {"watermark_url": "https://x/v.mp4"}]
     task = {"task_id": "t-1", "task_status": "succeed", "task_result": {"videos": videos}}

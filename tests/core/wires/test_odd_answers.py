@@ -353,7 +353,15 @@ def test_a_limit_of_what_a_job_is_made_of_is_not_waited_for(wire: Wire, words: s
 
 @both
 @for_each(
-    "words", ["The model is overloaded, please try again later", "the system is busy", "we are at capacity", "系统繁忙"]
+    "words",
+    [
+        "The model is overloaded, please try again later",
+        "the system is busy",
+        "we are at capacity",
+        "系统繁忙",
+        "The upstream load of this group is saturated",
+        "当前分组上游负载已饱和",
+    ],
 )
 @for_each(
     ("body", "status"),
@@ -373,7 +381,12 @@ def test_a_service_that_is_busy_is_asked_again_under_any_status(wire: Wire, body
 @both
 @for_each(
     "words",
-    ["two parallel lines are not allowed", "image 1303 is too small", "at most 4 running dogs"],
+    [
+        "two parallel lines are not allowed",
+        "image 1303 is too small",
+        "4 running dogs at most",
+        "colours are saturated",
+    ],
 )
 def test_what_only_sounds_like_too_many_at_once_refuses_the_job(wire: Wire, words: str) -> None:
     with pytest.raises(Rejected):

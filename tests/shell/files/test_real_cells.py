@@ -376,6 +376,15 @@ def test_a_formula_that_nothing_has_worked_out_is_refused_and_never_sent_as_noth
     ]
 
 
+def test_what_stands_beside_the_table_of_a_sheet_is_no_comma_without_quotation_marks(tmp_path: Path) -> None:
+    def fill(book: Any, sheet: Any) -> None:
+        sheet.append(["Model", "Prompt", None])
+        sheet.append([TEXT, "Waves", "for Anna"])
+
+    _, problems = read(workbook(tmp_path, fill))
+    assert ["name the column" in str(problem) for _, problem in problems] == [True]
+
+
 def test_what_a_sheet_hides_or_leaves_elsewhere_is_said(tmp_path: Path) -> None:
     def fill(book: Any, sheet: Any) -> None:
         sheet.append(["Model", "Prompt"])
