@@ -432,6 +432,49 @@ def test_the_same_words_into_the_same_file_cost_nothing_and_again_buys_them(
     assert len(service.accepted) == 2
 
 
+@pytest.mark.parametrize("place", ["-", "loop.mp4", "pipe", "y" * 230 + ".mp4"])
+def test_a_place_where_no_clip_can_be_saved_is_refused_before_it_is_bought(
+    command: Command, service: FakeService, tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "loop.mp4").symlink_to("loop.mp4")
+    os.mkfifo(tmp_path / "pipe")
+    for again in ([], ["--again"]):
+        refused = command(*ONE[:-4], "-o", place, *again)
+        assert refused.exit_code == 2
+        assert "expected" in refused.output
+    assert not service.bodies
+    assert {path.name for path in tmp_path.iterdir()} == {"loop.mp4", "pipe"}
+
+
+def test_a_clip_is_made_into_the_folder_of_a_run_but_not_in_the_place_of_its_files(
+    command: Command, service: FakeService, tmp_path: Path
+) -> None:
+    write(tmp_path / "jobs.jsonl", "a")
+    assert command(*run()).exit_code == 0
+    for name in ("a.mp4", "report.html", "results.jsonl", JOURNAL):
+        refused = command(*ONE[:-4], "-o", f"out/{name}", "--again")
+        assert refused.exit_code == 2
+        assert "expected another name" in refused.output
+    assert len(service.bodies) == 1
+    made = command(*ONE[:-4], "-o", "out/b.mp4", "--poll", "every:15")
+    assert made.exit_code == 0, made.output
+    assert command(*run()).exit_code == 0
+    assert len(service.bodies) == 2
+
+
+@pytest.mark.parametrize("name", ["12:30.mp4", "two\nlines.mp4", os.fsdecode(b"\xff.mp4")])
+def test_a_clip_of_a_name_that_only_this_system_takes_is_known_by_it_afterwards(
+    command: Command, service: FakeService, tmp_path: Path, name: str
+) -> None:
+    words = [*ONE[:-4], "-o", name, "--poll", "every:15"]
+    assert command(*words).exit_code == 0
+    assert "already exists" in command(*words).output
+    (tmp_path / name).unlink()
+    fetched = command(*words)
+    assert fetched.exit_code == 0, fetched.output
+    assert len(service.bodies) == 1
+
+
 def test_a_clip_whose_file_was_deleted_is_fetched_again_and_not_bought(
     command: Command, service: FakeService, tmp_path: Path
 ) -> None:

@@ -40,6 +40,7 @@ from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.catalog.references import check_with_references
 from aimlvideo.core.formatting import format_usd, pluralize
+from aimlvideo.core.jobs.file_names import JOURNAL, LONGEST, OWN_FILES, clip_journal_name, is_plain_name
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Standing, Verdict, checked_limit
@@ -47,6 +48,7 @@ from aimlvideo.errors import GenerationFailed, LinkDead, Rejected, UsageError, V
 from aimlvideo.pipeline.retries import may_have_completed
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell import clock
+from aimlvideo.shell.files.private_files import refuse_special
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.sqlite_file import JournalFile
 from aimlvideo.shell.journal.sqlite_reader import read_journal
@@ -174,7 +176,8 @@ class _ClipJournal:
         if self.path is not None and (record := journal.find(self.job.id)) is not None:
             saved = record.progress._replace(
                 stage=Stage.SAVED,
-                file=self.output.name,
+                # A name that is none on another system, such as `12:30.mp4`, would be damage to whoever reads it.
+                file=self.output.name if is_plain_name(self.output.name) else None,
                 bytes=result.bytes,
                 sha256=result.sha256,
                 saved_at=clock.wall(),
@@ -241,7 +244,7 @@ def make_one(
     checked_limit(max_spend, "--max-spend")
     job = _job_of(clip, settings, sandbox=sandbox)
     _check_output(output)
-    journal = _ClipJournal(None if sandbox else output.with_name(f".{output.name}.journal"), job, output)
+    journal = _ClipJournal(None if sandbox else output.with_name(clip_journal_name(output.name)), job, output)
     records = journal.records()
     stage = journal.stage_in(records)
     if not again:
@@ -358,10 +361,36 @@ async def _refuse_above(limit: float, client: VideoClient, job: VideoJob) -> Non
 
 def _check_output(output: Path) -> None:
     """Raise UsageError where a clip could not be saved: it is too late for that once it is paid."""
+    if output == Path("-"):
+        raise UsageError("-o is -: expected the clip's file; a clip is not written to standard output")
+    if len(os.fsencode(output.name)) > LONGEST:
+        raise UsageError(f"the name of {output} is too long: expected at most {LONGEST} bytes")
     if output.is_dir():
         raise UsageError(f"{output} is a folder: expected the clip's file")
     if not output.parent.is_dir() or not os.access(output.parent, os.W_OK):
         raise UsageError(f"the folder of {output} is not there, or cannot be written")
+    try:
+        output.stat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:  # a circle of links, say
+        raise UsageError(f"{output} cannot be written: {error.strerror}; expected the clip's file") from None
+    refuse_special(output)
+    _refuse_file_of_run(output)
+
+
+def _refuse_file_of_run(output: Path) -> None:
+    """Raise UsageError where a run has this file: it would take the clip for its own, damaged, and replace it."""
+    journal = output.with_name(JOURNAL)
+    if not journal.exists():
+        return
+    owner = "the run itself" if output.name.casefold() in OWN_FILES else None
+    with read_journal(journal) as opened:
+        for job, progress in opened.all_jobs():
+            if output.name in (progress.file, *(clip.file for clip in progress.files)):
+                owner = f"job {job.id!r}"
+    if owner:
+        raise UsageError(f"{output} is a file of the run in {output.parent}, of {owner}: expected another name")
 
 
 def _described(record: Record) -> str:

@@ -26,19 +26,34 @@ _REFUSED = re.compile(
 """What some file system refuses, or what makes a name read otherwise than it is written."""
 _PLAIN_STEM = re.compile(r"(?!(?i:con|prn|aux|nul|com\d|lpt\d)$)[A-Za-z0-9_-]{1,100}")
 """What nearly every name is: nothing in it has to be changed."""
-_OWN_FILES = {
+OWN_FILES = {
     RESULTS,
     REPORT,
     JOURNAL,
     *(JOURNAL + ending for ending in ("-wal", "-shm", ".lock", ".reserve", ".new", ".recovering")),
 }
+"""What a run writes itself in its folder: no clip has such a name."""
 
 
 def is_plain_name(name: str) -> bool:
     """Tell whether a name that was written down is one of a clip in the folder itself, on every system."""
     # Also what only Windows takes for a path: a journal may be read on another system than it was written on.
-    plain = not re.search(r"[/\\:\x00-\x1f\x7f]", name) and name.strip(". ") != "" and not _RESERVED.match(name)
-    return plain and len(name.encode(errors="replace")) <= 255 and name.casefold() not in _OWN_FILES
+    plain = (
+        not re.search(r"[/\\:\x00-\x1f\x7f\ud800-\udfff]", name)
+        and name.strip(". ") != ""
+        and not _RESERVED.match(name)
+    )
+    return plain and len(name.encode(errors="replace")) <= 255 and name.casefold() not in OWN_FILES
+
+
+def clip_journal_name(clip: str) -> str:
+    """Return the name of the journal that lies hidden beside the file of one clip."""
+    return f".{clip}.journal"
+
+
+def is_clip_journal(name: str) -> bool:
+    """Tell whether a journal is of one clip alone, by its name."""
+    return name.startswith(".") and name.endswith(".journal")
 
 
 def file_name(text: str, ending: str = ".mp4", *, hashed_id: str | None = None) -> str:

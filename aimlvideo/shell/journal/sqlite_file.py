@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aimlvideo.core.formatting import command_line
-from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS
+from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS, is_clip_journal
 from aimlvideo.errors import DiskFailed, JournalError, VideoError
 from aimlvideo.shell.descriptors import are_exhausted, write_failure_advice
 from aimlvideo.shell.journal.sqlite_schema import APPLICATION, VERSION, migrate, wrong_value
@@ -303,7 +303,9 @@ class JournalFile(NamedTuple):
     def _refuse_missing_journal(self) -> None:
         """Raise JournalError where something of a run is here and its journal is not."""
         self._refuse_moved()
-        for trace in (self.path.with_name(RESULTS), self.wal):
+        # One clip may be made into the folder of a run: the results there are not its own.
+        results = () if is_clip_journal(self.path.name) else (self.path.with_name(RESULTS),)
+        for trace in (*results, self.wal):
             if trace.exists():
                 raise JournalError(
                     f"found {trace} but not {self.path.name}: clips may already be paid for. "
