@@ -157,7 +157,7 @@ class VideoClient:
     Many calls at once share one limiter and one poll scheduler. Settings, all optional:
 
     - `api_key`, `base_url`: else `AIMLAPI_API_KEY` (or `AIML_API_KEY`) and `AIMLAPI_BASE_URL` are read, for Kling
-      itself `KLING_ACCESS_KEY`, `KLING_SECRET_KEY` and `KLING_BASE_URL`;
+      itself `KLING_ACCESS_KEY` and `KLING_SECRET_KEY` (or `KLING_API_KEY`), and `KLING_BASE_URL`;
     - `service`: `"aimlapi"`, `"kling"` for a Kling-style gateway, or `"kling-official"` for Kling itself; `legacy=True`
       uses AI/ML API's legacy URLs;
     - `journal`: a file in which every step is kept, so that nothing is lost or paid twice when this process dies.

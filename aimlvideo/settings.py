@@ -157,7 +157,7 @@ def _preview(name: str, value: object) -> str:
 def resolve_key(api_key: str | None, service: str, environment: Mapping[str, str] = os.environ) -> str:
     """Return this key, or else the one that the environment has. Raises SettingsError where there is none.
 
-    A key of several parts is one text, its parts joined by a colon.
+    A key of several parts is one text, its parts joined by a colon; a service may have keys in one part, too.
     """
     chosen = service_of(service)
     if not isinstance(api_key, str | None):
@@ -167,7 +167,7 @@ def resolve_key(api_key: str | None, service: str, environment: Mapping[str, str
         raise SettingsError("api_key is an empty text: expected a key, or None for the one that the environment has")
     key = SecretText(_key_in(environment, chosen) if api_key is None else api_key.strip())
     if not key:
-        names = " and ".join(chosen.key_variables[0])
+        names = " or ".join(" and ".join(names) for names in chosen.key_variables)
         raise SettingsError(f"no API key: set {names} (or pass api_key=, --api-key). Get one at {chosen.key_url}")
     # Copied from a chat or a page, a key brings blanks, quotation marks or a line break along: the service would only
     # say "wrong key".
@@ -175,9 +175,9 @@ def resolve_key(api_key: str | None, service: str, environment: Mapping[str, str
         raise SettingsError(
             "the API key contains characters that keys never contain: copy it again, without spaces or line breaks"
         )
-    if not all(key.split(KEY_SEPARATOR, chosen.key_parts - 1)) or key.count(KEY_SEPARATOR) < chosen.key_parts - 1:
+    if not all(key.split(KEY_SEPARATOR, chosen.key_parts - 1)):
         names = KEY_SEPARATOR.join(chosen.key_variables[0])
-        raise SettingsError(f"the key of {chosen.title} has {chosen.key_parts} parts: expected {names}")
+        raise SettingsError(f"a part of the key of {chosen.title} is empty: expected {names}, or a key in one part")
     return key
 
 

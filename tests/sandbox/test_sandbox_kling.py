@@ -107,11 +107,12 @@ def token(secret: str = PAIR.partition(":")[2], **claims: Any) -> str:
         (token(exp=int(time.time()) - 1), 401),
         (token(nbf=int(time.time()) + 3600), 401),
         ("Bearer sk-plain-key", 401),
+        ("Bearer key-in-one-part", 404),
     ],
-    ids=["good", "wrong secret", "wrong access key", "expired", "not yet", "a plain key"],
+    ids=["good", "wrong secret", "wrong access key", "expired", "not yet", "a plain key", "a key of its own"],
 )
-async def test_the_official_root_wants_a_signed_token(authorization: str, status: int) -> None:
-    async with visiting(kling_pairs=(PAIR,), kling_http_200=0.0) as visitor:
+async def test_the_official_root_wants_a_signed_token_or_a_key_in_one_part(authorization: str, status: int) -> None:
+    async with visiting(kling_pairs=(PAIR,), api_keys=("key-in-one-part",), kling_http_200=0.0) as visitor:
         asked = await visitor.get("/v1/videos/text2video/nobody", headers={"Authorization": authorization})
         assert asked.status == status
 

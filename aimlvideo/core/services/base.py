@@ -100,12 +100,12 @@ class Service:
 
     @property
     def key_parts(self) -> int:
-        """How many parts a key has."""
+        """How many parts a key has at most."""
         return len(self.key_variables[0])
 
     def secrets(self, key: str) -> tuple[str, ...]:
         """Return what must never be shown: the key, and each of its parts."""
-        return (key, *key.split(KEY_SEPARATOR, self.key_parts - 1)) if self.key_parts > 1 else (key,)
+        return tuple(dict.fromkeys((key, *key.split(KEY_SEPARATOR, self.key_parts - 1))))
 
 
 KEY_SEPARATOR = ":"

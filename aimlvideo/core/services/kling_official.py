@@ -1,4 +1,4 @@
-"""The official Kling API: gateways' endpoints at the source, a pair of keys, and packs of units instead of dollars."""
+"""The official Kling API: gateways' endpoints at the source, a pair of keys or one, and packs of units for dollars."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SERVICE = replace(
     wire=partial(Kling, root=ROOT),
     base_url="https://api-singapore.klingai.com",
     base_url_variable="KLING_BASE_URL",
-    key_variables=(("KLING_ACCESS_KEY", "KLING_SECRET_KEY"),),
+    key_variables=(("KLING_ACCESS_KEY", "KLING_SECRET_KEY"), ("KLING_API_KEY",), ("KLINGAI_API_KEY",)),
     key_url="https://app.klingai.com/global/dev",
     authorize=signed_headers,
     lookup=LOOKUP,

@@ -37,11 +37,16 @@ _PACKS_FIELDS = {
 
 
 def signed_headers(request: Request, key: str, now: float) -> Mapping[str, str]:
-    """Return the headers that show who asks: a token signed with the secret key, good for half an hour."""
-    import jwt  # noqa: PLC0415 - it takes 50 ms, and one service of several needs it
+    """Return the headers that show who asks: a token signed with the secret key, good for half an hour.
 
+    A key in one part, as Kling issues them since July 2026, is shown as it is.
+    """
     # At the first colon only: a secret may have one itself.
     access, _, secret = key.partition(":")
+    if not secret:
+        return {"Authorization": SecretText(f"Bearer {key}")}
+    import jwt  # noqa: PLC0415 - it takes 50 ms, and one kind of key of one service needs it
+
     claims = {"iss": access, "exp": int(now) + TOKEN_SECONDS, "nbf": int(now) - EARLIER}
     with warnings.catch_warnings(action="ignore"):  # how long a secret is the service decides
         token = jwt.encode(claims, secret, algorithm="HS256", headers={"typ": "JWT"})

@@ -33,10 +33,19 @@ def test_its_key_is_a_pair_of_the_environment_or_of_the_flag() -> None:
     pair = {"KLING_ACCESS_KEY": "access", "KLING_SECRET_KEY": SECRET}
     assert resolve_key(None, "kling-official", pair) == f"access:{SECRET}"
     assert resolve_key("a:b", "kling-official", pair) == "a:b"
-    with pytest.raises(SettingsError, match="KLING_ACCESS_KEY:KLING_SECRET_KEY"):
-        resolve_key("access", "kling-official", {})
-    with pytest.raises(SettingsError, match="KLING_ACCESS_KEY and KLING_SECRET_KEY"):
-        resolve_key(None, "kling-official", {"AIMLAPI_API_KEY": "sk"})
+    for half in ("access:", f":{SECRET}"):
+        with pytest.raises(SettingsError, match="KLING_ACCESS_KEY:KLING_SECRET_KEY"):
+            resolve_key(half, "kling-official", {})
+    for environment in ({"AIMLAPI_API_KEY": "sk"}, {"KLING_ACCESS_KEY": "access"}):
+        with pytest.raises(SettingsError, match="KLING_ACCESS_KEY and KLING_SECRET_KEY or KLING_API_KEY"):
+            resolve_key(None, "kling-official", environment)
+
+
+def test_a_key_in_one_part_is_shown_as_it_is() -> None:
+    key = resolve_key(None, "kling-official", {"KLING_API_KEY": SECRET, "KLING_ACCESS_KEY": "access"})
+    assert SERVICE.authorize(Request("GET", "/x"), key, 1_764_000_000.0) == {"Authorization": f"Bearer {SECRET}"}
+    assert SERVICE.secrets(key) == (SECRET,)
+    assert resolve_key(None, "kling-official", {"KLINGAI_API_KEY": SECRET}) == SECRET
 
 
 def test_a_request_is_signed_as_the_documents_say_and_shows_no_secret() -> None:
