@@ -20,7 +20,7 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.limits import PollBudget
 from aimlvideo.core.polling.policy import PollPolicy, PollState
 from aimlvideo.core.polling.timer_wheel import TimerWheel
-from aimlvideo.core.wires.answers import ENDED_STATES, State
+from aimlvideo.core.wires.answers import ENDED_STATES, QUESTION_REFUSED, State
 from aimlvideo.core.wires.base import Generation, Wire
 from aimlvideo.core.wires.echoes import without_echoes
 from aimlvideo.core.wires.http import Answer
@@ -317,8 +317,7 @@ class Poll:
             except ServiceError as error:
                 if waiting.is_given_up:
                     return
-                waiting.content_refusals = waiting.content_refusals + 1 if isinstance(error, ContentRefused) else 0
-                if not isinstance(error, ContentRefused) or waiting.content_refusals < CONTENT_REFUSALS:
+                if not self._is_withheld(waiting, error):
                     self._on_failed_check(waiting, error)
                     return
                 generation = _withheld(generation_id, error)
@@ -331,6 +330,12 @@ class Poll:
                 self.on_doubt(waiting.entry, why)
                 return
             self._on_status(waiting, generation)
+
+    def _is_withheld(self, waiting: _Waiting, error: ServiceError) -> bool:
+        """Tell whether a failed check is one of several in a row that were refused as wrong, and for their content."""
+        is_refusal = isinstance(error, ContentRefused) and (error.status or 0) in (200, *QUESTION_REFUSED)
+        waiting.content_refusals = waiting.content_refusals + 1 if is_refusal else 0
+        return waiting.content_refusals >= CONTENT_REFUSALS
 
     def refuse_mixed_up(self, entry: Entry, generation: Generation) -> None:
         """Raise Unclear where an answer is about another job's generation: a cache that takes no notice of the query.
@@ -481,9 +486,10 @@ def _is_final(error: ServiceError) -> bool:
     return isinstance(error, Refused) or (isinstance(error, Rejected) and error.status == 404)
 
 
-def _withheld(generation_id: str, error: ContentRefused) -> Generation:
+def _withheld(generation_id: str, error: ServiceError) -> Generation:
     """Return the generation whose status checks are refused for its content."""
-    return Generation(generation_id, State.FAILED, error=str(error), content_refused=True, refused_input=error.field)
+    field = error.field if isinstance(error, ContentRefused) else None
+    return Generation(generation_id, State.FAILED, error=str(error), content_refused=True, refused_input=field)
 
 
 def _failure(generation: Generation) -> GenerationFailed:

@@ -225,6 +225,14 @@ async def test_a_question_that_is_refused_for_its_content_three_times_is_about_a
         assert isinstance(result.error, ContentRefused) == (result.stage is Stage.FAILED) == (refusals == 3)
 
 
+@for_each("status", [403, 451, 500])
+async def test_a_refusal_of_content_under_a_status_of_what_lies_between_ends_no_generation(status: int) -> None:
+    service = FakeService(seconds=5)
+    service.checks.extend([answer(status, {"error": "blocked by the content policy of this network"})] * 5)
+    async with FakeClient(service, poll="every:1") as client:
+        assert (await client.generate(MODEL, **PARAMS)).ok
+
+
 async def test_a_clip_that_is_withheld_though_completed_keeps_no_other_from_being_made() -> None:
     class Withholding(FakeService):
         def _check(self, name: str) -> Answer:

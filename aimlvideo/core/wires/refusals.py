@@ -52,8 +52,12 @@ _INPUTS = {
 
 
 def refuses_content(text: str) -> bool:
-    """Tell whether a service's message refuses what was to be shown, rather than how it was requested."""
-    return bool(re.search(_REFUSALS, text)) and not re.search(_NOT_ABOUT_CONTENT, text)
+    """Tell whether a service's message refuses what was to be shown, rather than how it was requested.
+
+    A page is of whoever lies in between, whose policies are others.
+    """
+    is_page = text.lstrip().startswith("<")
+    return not is_page and bool(re.search(_REFUSALS, text)) and not re.search(_NOT_ABOUT_CONTENT, text)
 
 
 def refused_input(text: str) -> str | None:

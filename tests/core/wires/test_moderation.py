@@ -75,6 +75,16 @@ def test_ai_ml_api_refuses_the_content_of_a_submission(name: str, status: int) -
     assert (caught.value.field, caught.value.status, caught.value.request_id) == ("prompt", status, "av-1")
 
 
+@for_each("wire", [AIMLAPI, KLING], ids=["aimlapi", "kling"])
+@for_each("status", [200, 400, 403, 422])
+def test_a_page_of_whoever_lies_in_between_refuses_no_content(wire: Wire, status: int) -> None:
+    page = answer(b"\n<!DOCTYPE html><p>Blocked: your request is a security policy violation</p>", status)
+    for read in (lambda: wire.parse_submission(page, "av-1"), lambda: wire.parse_status(page, "g-1")):
+        with pytest.raises(ServiceError) as caught:
+            read()
+        assert not isinstance(caught.value, ContentRefused)
+
+
 def test_a_forbidden_key_is_still_the_account_s_fault() -> None:
     with pytest.raises(Refused):
         AIMLAPI.parse_submission(answer({"message": "Your key has no access to this model"}, 403), "av-1")
