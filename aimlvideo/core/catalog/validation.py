@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -40,6 +41,8 @@ SETTINGS = frozenset({
 LONGEST_LINK = 80
 """Letters of a link that a message shows at most."""
 EXAMPLE_LINK = "https://example.com/picture.png"
+_GAP = r"\$?\{\{? ?[^\W\d]\w{0,40}([ _.|-]\w{1,40}){0,4} ?\}\}?"
+"""Where a template has a name for what is to stand there: `{colour}`, `{{ colour }}`, `${product name}`."""
 
 
 class Checked(NamedTuple):
@@ -83,11 +86,11 @@ def check(job: VideoJob, catalog: Catalog, *, service: str = "", strict: bool = 
     # A field that is wrong by itself breaks rules too: two messages about one slip would send people to two places.
     wrong_fields = {problem.field for problem in problems if not problem.warning}
     numbers = (Problem(place, NUMBER, preview(value)) for place, value in places_of_wrong_numbers(params, ""))
-    further = (*_blank_texts(model, params), *_links_to_nowhere(model, params), *numbers)
+    further = (*_blank_texts(model, params), *_links_to_nowhere(model, params), *numbers, *_gaps(params))
     more = [problem for problem in further if problem.field not in wrong_fields]
     problems.extend(more)
     if model.rules:
-        wrong_fields |= {problem.field for problem in more}
+        wrong_fields |= {problem.field for problem in more if not problem.warning}
         broken = broken_rules(model, params, legacy=legacy)
         problems.extend(problem for problem in broken if problem.field not in wrong_fields)
     return _checked(job, params, problems)
@@ -114,6 +117,15 @@ def _blank_texts(model: Model, params: Mapping[str, Any]) -> Iterator[Problem]:
     for name, value in params.items():
         if isinstance(value, str) and is_blank(value) and (param := model.params.get(name)) and param.required:
             yield Problem(name, f"required: {param.expected()}", f"{preview(value)}, which is blank")
+
+
+def _gaps(params: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield a remark for each text with a gap of a template in it: it would be bought as it stands."""
+    for name, value in params.items():
+        if isinstance(value, str) and "{" in value and (gap := re.search(_GAP, value)):
+            yield Problem(
+                name, "a text whose gaps are filled in", repr(gap[0]), "it is sent as it stands", warning=True
+            )
 
 
 def _links_to_nowhere(model: Model, params: Mapping[str, Any]) -> Iterator[Problem]:

@@ -379,6 +379,34 @@ def test_a_prompt_in_which_there_is_nothing_to_see_is_none(prompt: str) -> None:
     assert fields(ask("alibaba/wan-2-6-t2v", prompt=prompt)) == {"prompt"}
 
 
+@for_each(
+    ("prompt", "gap"),
+    [
+        ("a {colour} fox", "{colour}"),
+        ("a {{ colour }} fox", "{{ colour }}"),
+        ("Film of ${product name}", "${product name}"),
+        ("a {red|blue} fox", "{red|blue}"),
+        ('{"scene": "a fox", "camera": {"move": "pan"}}', None),
+        ("<<<image_1>>> waves at @Element1, {}", None),
+        ("an empty set: { }, a list: {1, 2, 3}, code: {x: 1; y}", None),
+    ],
+)
+def test_a_gap_of_a_template_that_nothing_filled_in_is_remarked_before_it_is_bought(
+    prompt: str, gap: str | None
+) -> None:
+    checked = ask("alibaba/wan-2-6-t2v", prompt=prompt)
+    assert checked.params["prompt"] == prompt
+    assert not checked.problems
+    assert [problem.got for problem in checked.warnings] == ([repr(gap)] if gap else [])
+
+
+def test_a_remark_about_a_text_hides_no_rule_that_it_breaks() -> None:
+    sound = {"audio_url": "https://a/b.mp3", "lip_sync_tts_content": "Hello {name}", "lip_sync_tts_speaker": "Auto"}
+    checked = ask("pixverse/lip-sync", video_url="https://a/b.mp4", **sound)
+    assert "lip_sync_tts_content" in fields(checked)
+    assert len(checked.warnings) == 1
+
+
 def test_an_id_that_no_database_can_hold_is_the_job_s_own_mistake() -> None:
     checked = check(VideoJob("alibaba/wan-2-6-t2v", id="a\0b", prompt="x"), CATALOG)
     assert [str(problem) for problem in checked.problems] == [
