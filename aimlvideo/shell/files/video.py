@@ -216,7 +216,7 @@ def _check_target(target: Path) -> None:
         raise UsageError(f"{target} is a folder: expected the film's file")
     if not target.parent.is_dir():
         raise UsageError(f"there is no folder {target.parent}: expected one for the film {target.name}")
-    if target.exists() and not _is_film(target):
+    if target.exists() and not (target.is_file() and _is_film(target)):  # a pipe would be waited for
         raise UsageError(
             f"{target} already exists and is no film that was joined here, so nothing was written: choose another name"
         )

@@ -293,7 +293,7 @@ class JournalFile(NamedTuple):
 
     def _refuse_moved(self) -> None:
         """Raise JournalError where a run left word that its journal was moved."""
-        if self.moved.exists():
+        if self.moved.is_file():
             place = Path(self.moved.read_text(errors="surrogateescape"))
             raise JournalError(
                 f"the journal {self} was moved to {place} while its run went on, and clips are paid for: go on "

@@ -40,13 +40,13 @@ class CatalogCache:
     def read(self) -> Refreshed | None:
         """Return what was kept; None when nothing was, or when it cannot be read: then the shipped catalogue holds."""
         try:
+            if not self.path.is_file():  # a pipe would be waited for
+                return None
             cached = json.loads(self.path.read_bytes())
             refreshed = Refreshed(**cached)
             texts = isinstance(refreshed.date, str) and isinstance(refreshed.etag, str)
             if not texts or not isinstance(refreshed.models, dict) or not isinstance(refreshed.refused, dict):
                 raise ValueError("its fields have the wrong types")
-        except (FileNotFoundError, NotADirectoryError):
-            return None
         except OSError as error:
             _say_unread(self.path, error.strerror or str(error))
             return None

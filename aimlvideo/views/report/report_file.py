@@ -155,6 +155,8 @@ def _posters(
 
 def _earlier_posters(page: Path) -> dict[str, str]:
     """Return the posters of an earlier page, none where there is no such page."""
+    if not page.is_file():  # a pipe would be waited for, and a device read without end
+        return {}
     try:
         match = _KEPT.search(page.read_text(encoding="utf-8"))
         pictures = json.loads(match[1]) if match else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from fractions import Fraction
 from math import inf
@@ -158,7 +159,8 @@ def test_an_earlier_film_is_replaced_and_no_other_file(tmp_path: Path) -> None:
     assert near(levels_of(join_clips(clips, target, fade=0.1).path), [20, 20, 110, 200, 200])
     paid, notes = clips[0].read_bytes(), tmp_path / "notes.txt"
     notes.write_text("mine")
-    for taken in (clips[0], notes):
+    os.mkfifo(pipe := tmp_path / "pipe.mp4")
+    for taken in (clips[0], notes, pipe):
         with pytest.raises(UsageError, match="already exists and is no film that was joined here"):
             join_clips(clips, taken)
     assert (clips[0].read_bytes(), notes.read_text()) == (paid, "mine")

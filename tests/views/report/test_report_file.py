@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.views.report.report_file import write_report
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a pipe with a name")
+def test_a_pipe_in_the_page_s_place_is_replaced_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "report.html")
+    write_report(tmp_path, journal=InMemoryJournal())
+    assert "<html" in (tmp_path / "report.html").read_text()
 
 
 def test_a_page_is_written_as_its_jobs_are_read(tmp_path: Path) -> None:
