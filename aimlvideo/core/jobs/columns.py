@@ -47,7 +47,7 @@ def _error_text(error: VideoError) -> str:
 
 
 _AS_PLAIN_VALUE: Mapping[str, Callable[[Any], Any]] = {
-    "stage": lambda stage: stage.value,
+    "stage": str,
     "error": _error_text,
     "sha256": bytes.fromhex,
     "poll_ages": bytes,
@@ -63,7 +63,8 @@ def columns_of(progress: Progress) -> tuple[Any, ...]:
     """Return the values of the columns: plain numbers, text and bytes."""
     values = list(progress)
     for place, convert in _CONVERSIONS:
-        values[place] = convert(values[place]) if values[place] else None
+        value = values[place]
+        values[place] = convert(value) if value else None
     return tuple(values)
 
 

@@ -11,7 +11,9 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import compress
+from operator import is_not
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,7 @@ UNKNOWN = "null]"
 """How the content of a job ends that was recovered without its parameters."""
 LOSS_IS_HARMLESS = (Stage.SUBMITTING, Stage.READY)
 """Steps that may be lost: the one is `synced` before its request leaves, the other is learned by the next poll."""
+_IS_FILLED = partial(is_not, None)
 
 
 class SqliteJournal(SqliteReader):
@@ -93,9 +96,10 @@ class SqliteJournal(SqliteReader):
 
         A step whose loss is harmless may take a moment longer. See `synced` for a power cut.
         """
-        columns = zip(PROGRESS_COLUMNS, columns_of(progress), strict=True)
-        filled = {name: value for name, value in columns if value is not None}
-        self._commits.write(_step(tuple(filled)), (*filled.values(), job.id), later=progress.stage in LOSS_IS_HARMLESS)
+        values = columns_of(progress)
+        are_filled = tuple(map(_IS_FILLED, values))
+        written = (*compress(values, are_filled), job.id)
+        self._commits.write(_step(are_filled), written, later=progress.stage in LOSS_IS_HARMLESS)
 
     def reopen(self, record: Record, progress: Progress) -> None:
         """Write down what else is true of a job that has ended."""
@@ -216,11 +220,12 @@ class SqliteJournal(SqliteReader):
 
 
 @lru_cache(maxsize=128)
-def _step(filled: tuple[str, ...]) -> str:
-    """Return the statement that writes a job's progress down, with a value for each of the `filled` columns."""
+def _step(are_filled: tuple[bool, ...]) -> str:
+    """Return the statement that writes a job's progress down, with a value for each column that is filled."""
     # The others are NULL in its text: Python's `sqlite3` asks each None that it is given how it is to be kept, which
     # takes twice as long as the rest of the statement.
-    columns = (f"{name}={'?' if name in filled else 'NULL'}" for name in PROGRESS_COLUMNS)
+    filled = zip(PROGRESS_COLUMNS, are_filled, strict=True)
+    columns = (f"{name}={'?' if is_filled else 'NULL'}" for name, is_filled in filled)
     return f"UPDATE jobs SET {', '.join(columns)} WHERE id=?"
 
 
