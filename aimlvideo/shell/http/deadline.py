@@ -19,24 +19,27 @@ class Deadline:
     blocks its event loop), the block gets a moment more, once: the answer may lie in its socket, unread.
     """
 
-    # A class, and one timer: as a generator, or with two, it would take twice the time of all else that a request waits
-    # for.
-    __slots__ = ("_due", "_loop", "_scope", "_timer")
+    # A class, and one timer: as a generator, or around `asyncio.timeout`, it would take twice the time of all else that
+    # a request waits for.
+    __slots__ = ("_cancels_before", "_due", "_is_over", "_loop", "_seconds", "_task", "_timer")
 
     def __init__(self, seconds: float) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._due = self._loop.time() + seconds
-        self._scope = asyncio.timeout(None)
+        self._seconds, self._is_over = seconds, False
 
-    async def __aenter__(self) -> None:
-        await self._scope.__aenter__()
+    def __enter__(self) -> None:
+        self._loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        self._task, self._cancels_before = task, task.cancelling()
+        self._due = self._loop.time() + self._seconds
         self._timer = self._loop.call_at(self._due, self._ring)
 
-    async def __aexit__(
+    def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._timer.cancel()
-        await self._scope.__aexit__(kind, error, trace)
+        # Whoever else cancelled the task meanwhile wants it to end: then it is no timeout.
+        if self._is_over and self._task.uncancel() <= self._cancels_before and kind is asyncio.CancelledError:
+            raise TimeoutError from error
 
     def _ring(self) -> None:
         now = self._loop.time()
@@ -46,4 +49,5 @@ class Deadline:
             self._end()
 
     def _end(self) -> None:
-        self._scope.reschedule(self._loop.time())
+        self._is_over = True
+        self._task.cancel()

@@ -122,9 +122,8 @@ class HttpTransport:
                 headers |= self.service.authorize(request, self.api_key, now)
             elif self.destinations is not None:
                 self.destinations.check(target)
-            async with (
-                Deadline(_seconds(body)),
-                self.session.request(
+            with Deadline(_seconds(body)):
+                async with self.session.request(
                     request.method,
                     target,
                     data=body,
@@ -132,13 +131,12 @@ class HttpTransport:
                     allow_redirects=False,
                     auto_decompress=False,
                     timeout=_timeout(self.session, body),
-                ) as response,
-            ):
-                raw = await read_body(response, self._large_bodies)
-                clean = clean_headers(response.headers)
-                if self.service.signs:
-                    self.clock.observe(clean, monotonic=time.monotonic(), wall=time.time())
-                return self._answer(response.status, clean, raw)
+                ) as response:
+                    raw = await read_body(response, self._large_bodies)
+            clean = clean_headers(response.headers)
+            if self.service.signs:
+                self.clock.observe(clean, monotonic=time.monotonic(), wall=time.time())
+            return self._answer(response.status, clean, raw)
         except (aiohttp.ClientError, TimeoutError, ssl.SSLError, OSError, ValueError) as error:
             raised = _translated(error, url, request)
         raise raised
@@ -160,9 +158,13 @@ class HttpTransport:
         for secret in self.service.secrets(self.api_key):
             if not secret or (status < 300 and len(secret) < REAL_KEY):
                 continue
-            for form, raw in _spellings(secret):
-                body = body.replace(raw, b"[key]")
-                if form in written:
+            forms, raw_forms = _spellings(secret)
+            # In nearly every answer there is none of them.
+            if any(map(body.__contains__, raw_forms)):
+                for raw in raw_forms:
+                    body = body.replace(raw, b"[key]")
+            if any(map(written.__contains__, forms)):
+                for form in forms:
                     headers = CIMultiDict((name, value.replace(form, "[key]")) for name, value in headers.items())
         return Answer(status, headers, body)
 
@@ -259,8 +261,9 @@ def _absolute(path: str) -> bool:
 
 
 @lru_cache(maxsize=16)
-def _spellings(secret: str) -> tuple[tuple[str, bytes], ...]:
-    return tuple((text, text.encode()) for text in spellings(secret))
+def _spellings(secret: str) -> tuple[tuple[str, ...], tuple[bytes, ...]]:
+    forms = spellings(secret)
+    return forms, tuple(map(str.encode, forms))
 
 
 @lru_cache(maxsize=4096)  # a generation's id is sent with each of its status checks

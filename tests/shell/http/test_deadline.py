@@ -16,21 +16,20 @@ from tests.shell.http_server import read_request, talking
 
 async def test_what_does_not_end_in_time_raises_a_timeout() -> None:
     began = asyncio.get_running_loop().time()
-    with pytest.raises(TimeoutError):
-        async with Deadline(60):
-            await asyncio.sleep(3600)
+    with pytest.raises(TimeoutError), Deadline(60):
+        await asyncio.sleep(3600)
     assert asyncio.get_running_loop().time() - began == pytest.approx(60, abs=0.1)
 
 
 async def test_what_ends_in_time_is_left_alone_afterwards() -> None:
-    async with Deadline(60):
+    with Deadline(60):
         await asyncio.sleep(59)
     await asyncio.sleep(100)
 
 
 async def test_whoever_is_cancelled_is_cancelled() -> None:
     async def wait() -> None:
-        async with Deadline(60):
+        with Deadline(60):
             await asyncio.sleep(3600)
 
     task = asyncio.create_task(wait())
@@ -63,7 +62,7 @@ async def test_no_answer_after_a_stop_is_waited_for_a_moment_only(monkeypatch: p
     monkeypatch.setattr(deadline, "GRACE", 0.05)
 
     async def wait() -> None:
-        async with Deadline(0.05):
+        with Deadline(0.05):
             time.sleep(0.1)  # noqa: ASYNC251
             await asyncio.Event().wait()
 
