@@ -6,6 +6,12 @@ What needs a clock that nobody can set, and no virtual time (the pace of a downl
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 TICK = 0.001
 """Seconds that a moment of the event loop may be ahead and count as come. The clock of some loops (uvloop) stands still
@@ -20,6 +26,11 @@ def wall() -> float:
 
 def loop() -> float:
     """Return the running event loop's seconds: what is waited for. At a tenth of the cost of `anyio.current_time`."""
-    import asyncio  # noqa: PLC0415 - a sixth of the start of a command that has no loop, and reads the wall clock alone
+    return _running_loop()().time()
 
-    return asyncio.get_running_loop().time()
+
+@cache
+def _running_loop() -> Callable[[], AbstractEventLoop]:
+    from asyncio import get_running_loop  # noqa: PLC0415 - a sixth of the start of a command that has no loop
+
+    return get_running_loop

@@ -40,6 +40,9 @@ class Catalog:
         """Return the model of this id or alias."""
         if not isinstance(model, str):
             return None
+        # Nearly always: a job's model is asked for at each of its steps.
+        if (found := self._read.get(model)) is not None:
+            return found
         name = model if model in self._raw else self._aliases.get(model, "")
         # Read at first use: a command needs a few of the hundred models, and reading all of them takes longer than the
         # command.

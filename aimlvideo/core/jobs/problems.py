@@ -118,7 +118,7 @@ def _secret_names(params: Mapping[str, Any], level: int = 0) -> Iterator[str]:
     for name, value in params.items():
         if isinstance(name, str) and _is_secret(name):
             yield name
-        elif isinstance(value, Mapping) and level < DEEPEST_NAME:
+        elif type(value) not in PLAIN and isinstance(value, Mapping) and level < DEEPEST_NAME:
             yield from (f"{name}.{inner}" for inner in _secret_names(value, level + 1))
 
 

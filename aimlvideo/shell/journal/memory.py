@@ -68,11 +68,12 @@ class InMemoryJournal:
     def step(self, job: VideoJob, progress: Progress) -> None:
         """Remember an outstanding job, forget another."""
         before = self._records.get(job.id)
-        if before is not None and before.progress.is_replaced_by(progress):
-            self._attempts[job.id].append(before.progress.attempt)
         if before is not None:
+            charged_before = before.progress.cost_usd
+            if before.progress.is_replaced_by(progress):
+                self._attempts[job.id].append(before.progress.attempt)
+                charged_before = 0.0
             # What has ended is not kept, so a cost is added where it is heard: when an outstanding job moves on.
-            charged_before = 0.0 if before.progress.is_replaced_by(progress) else before.progress.cost_usd
             self._spent += (progress.cost_usd or 0.0) - (charged_before or 0.0)
         if progress.stage in OUTSTANDING:
             self._records[job.id] = Record(job, progress)
