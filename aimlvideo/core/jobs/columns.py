@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from itertools import compress
+from operator import itemgetter
 from typing import Any, Literal
 
 from aimlvideo import errors
@@ -57,14 +59,18 @@ _AS_PLAIN_VALUE: Mapping[str, Callable[[Any], Any]] = {
 }
 """How a field that holds something becomes a plain value; an empty one is None, every other field is one already."""
 _CONVERSIONS = tuple((PROGRESS_COLUMNS.index(name), convert) for name, convert in _AS_PLAIN_VALUE.items())
+_values_to_convert = itemgetter(*(place for place, _ in _CONVERSIONS))
+_NEVER_NONE = tuple(map(PROGRESS_COLUMNS.index, ("poll_ages", "video_urls", "files", "file_sizes")))
 
 
 def columns_of(progress: Progress) -> tuple[Any, ...]:
     """Return the values of the columns: plain numbers, text and bytes."""
     values = list(progress)
-    for place, convert in _CONVERSIONS:
-        value = values[place]
-        values[place] = convert(value) if value else None
+    # Most steps have nothing in most of them.
+    for place, convert in compress(_CONVERSIONS, _values_to_convert(progress)):
+        values[place] = convert(values[place])
+    for place in _NEVER_NONE:
+        values[place] = values[place] or None
     return tuple(values)
 
 
