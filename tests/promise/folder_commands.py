@@ -20,7 +20,7 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from tests.fakes import MODEL, LoggedRequest
-from tests.promise.world import CENT, BrokenPromise, Journal, PromisedGateway, World
+from tests.promise.world import CENT, OTHER_FOLDER, BrokenPromise, Journal, PromisedGateway, World
 
 DOUBTFUL = (Stage.SUBMITTING, Stage.IN_DOUBT)
 JOURNAL_FILES = "journal.sqlite3*"
@@ -49,6 +49,9 @@ def can_recover(world: World, key: str) -> bool:
     is_listed = not world.gateway and not world.service.spoilt_ids and all(row.key == key for row in rows)
     # Where the log has nothing of ours at all, it may be another key's.
     is_listed = is_listed and any(row.request_id and row.key == key for row in world.service.log)
+    # Of two folders' generations for one id the newest is taken, and the others are only named.
+    beside = {world.name_of(row) for row in world.service.log if world.place_of[row.generation_id] == OTHER_FOLDER}
+    is_listed = is_listed and not any(world.name_of(row) in beside for row in rows)
     return is_listed and "" in world.journals and (world.folder / "results.jsonl").exists()
 
 
@@ -309,3 +312,22 @@ def run_with_an_older_journal(world: World, copy: JournalCopy, run: Callable[[],
         # They go with the journal: a clip that was removed is looked for again, and has no line until it is there.
         if results is not None:
             path.write_bytes(results)
+
+
+def use_another_service(world: World, jobs: dict[str, str], by: str, **how: Any) -> None:
+    """Try a folder with another service, where its submissions would not be found: nothing comes of it."""
+    before, bought = str(world.journal_of()), len(world.service.log)
+    file = {"file": "jobs.jsonl", "own_ids": False, "chained": False}
+    ways: Mapping[str, Callable[[], None]] = {
+        "run": lambda: world.run_file(jobs, agreed=True, limit=None, retry_failed=True, **file, **how),
+        "resume": lambda: world.resume(agreed=True, limit=None, retry_failed=True, **how),
+        "Python": lambda: world.read_some(jobs, 3, most=3, limit=None, **how),
+        "agent": lambda: world.let_an_agent_buy(jobs, limit=9.0, stays=0.0, **how),
+    }
+    world.other_service = True
+    try:
+        ways[by]()
+    finally:
+        world.other_service = False
+    if len(world.service.log) > bought or str(world.journal_of()) != before:
+        raise BrokenPromise(f"a folder was taken for another service's by {by}")

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.fakes import PRICE
 from tests.promise import folder_commands
-from tests.promise.world import IDS, OTHER_PLACE, PROMPTS, World
+from tests.promise.world import IDS, KLING_ITSELF, OTHER_PLACE, PROMPTS, World
 
 SHARED_MEMORY = Path("/dev/shm")
 FAULTS = (
@@ -69,7 +69,7 @@ class Promise(RuleBasedStateMachine):
 
     @initialize(
         seconds=st.sampled_from((5.0, 30.0, 300.0)),
-        gateway=st.sampled_from(("", "", "", "", "finds ids", "ignores ids")),
+        gateway=st.sampled_from((*[""] * 8, "finds ids", "ignores ids", *KLING_ITSELF)),
         rows=st.sampled_from((7, 100)),
         strangers=st.sampled_from((0, 9)),
         offset=st.sampled_from((0.0, 0.0, -3600.0, -400.0, 400.0, 3600.0)),
@@ -274,16 +274,38 @@ class Promise(RuleBasedStateMachine):
         how["calls"] = how["calls"] if self.world.gateway else ()
         self.world.read_some(**self._without_limits(how))  # type: ignore[arg-type]
 
-    @precondition(lambda self: not self.world.gateway)
     @rule(prompt=words, file=st.sampled_from(("a.mp4", "a.mp4", "b.mp4")), again=rarely, limit=limits, **process)
     def generate_one_clip(self, **how: Any) -> None:
-        self.world.generate(**how)
+        self.world.generate(**self._without_limits(how))
 
-    @precondition(lambda self: not self.world.gateway)
-    @rule(prompt=words, again=st.booleans(), faults=doubts, other=st.fixed_dictionaries(process))
-    def generate_one_clip_and_soon_again(self, prompt: str, again: bool, faults: Any, other: Any) -> None:
-        for by_force, how in ((False, NO_EVENTS), (again, {**NO_EVENTS, "faults": faults}), (False, other)):
-            self.world.generate(prompt, "a.mp4", again=by_force, **how)
+    @rule(
+        prompt=words, again=st.booleans(), faults=doubts, interrupt_at=st.sampled_from((None, 3.0)), limit=limits,
+        seconds=st.sampled_from((0.0, 700.0)), price=st.sampled_from((None, None, 0.5)),
+        other=st.fixed_dictionaries(process),
+    )  # fmt: skip
+    def generate_one_clip_and_soon_again(
+        self, *, prompt: str, again: bool, faults: Any, interrupt_at: float | None, limit: float | None, seconds: float,
+        price: float | None, other: Any,
+    ) -> None:  # fmt: skip
+        world, faulty = self.world, {**NO_EVENTS, "faults": faults, "interrupt_at": interrupt_at}
+        for by_force, how in ((False, NO_EVENTS), (again, faulty)):
+            world.generate(prompt, "a.mp4", again=by_force, **how)
+        world.now += seconds
+        if price is not None:
+            self.change_the_price(price, listed=True)
+        world.generate(prompt, "a.mp4", again=False, **self._without_limits({**other, "limit": limit}))
+
+    @rule(jobs=files, limit=limits, retry_failed=st.booleans(), own_ids=rarely, **process)
+    def go_to_the_other_folder_and_run_a_file(self, **how: Any) -> None:
+        """Jobs of the same ids are others there, also at the same service; what is left stays as it is."""
+        self.world.go_to_the_other_folder()
+        file = {"file": "jobs.jsonl", "chained": False, "agreed": True}
+        self.world.run_file(**file, **self._without_limits(how))  # type: ignore[arg-type]
+
+    @precondition(lambda self: self.world.job_ids())
+    @rule(jobs=files, by=st.sampled_from(("run", "resume", "Python", "agent")))
+    def try_the_folder_with_another_service(self, jobs: dict[str, str], by: str) -> None:
+        folder_commands.use_another_service(self.world, jobs, by, **NO_EVENTS)
 
     @rule(name=st.sampled_from(IDS), prompt=words, **process)
     def generate_from_python(self, **how: Any) -> None:

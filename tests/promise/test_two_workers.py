@@ -1,6 +1,7 @@
-"""The promise over PostgreSQL: random rounds of two workers, one of which SIGKILL ends, while answers are lost.
+"""The promise over PostgreSQL: random rounds of two workers, of which one is killed, or stands still and goes on.
 
-Real time, since a database takes some: a few rounds in each run of the tests, PROMISE_ROUNDS=100 for more.
+Answers are lost meanwhile, and a person settles what stays in doubt, also by a wrong generation. Real time, since a
+database takes some: a few rounds in each run of the tests, PROMISE_ROUNDS=100 for more.
 """
 
 from __future__ import annotations
@@ -8,23 +9,27 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 from collections import Counter
+from contextlib import suppress
 from functools import partial
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import anyio
 import pytest
 
+from aimlvideo.cli import command_run
 from aimlvideo.cli.job_reader import ReaderOptions
 from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.request_ids import id_prefix
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.errors import Unclear
+from aimlvideo.errors import Unclear, UsageError
 from aimlvideo.pipeline import download
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
-from tests.fakes import JOB, MODEL, FakeDownload, FakeService, FakeTransport, answer
+from tests.fakes import JOB, MODEL, FakeClient, FakeDownload, FakeService, FakeTransport, answer
 from tests.promise.worker_process import served, started, work
 
 pytestmark = [pytest.mark.long, pytest.mark.real_time]
@@ -81,6 +86,7 @@ async def test_nothing_is_bought_twice_unasked_or_past_the_limit_and_no_id_is_lo
     dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: float | None
 ) -> None:
     monkeypatch.setattr(download, "Download", FakeDownload)
+    monkeypatch.setattr(command_run, "VideoClient", lambda **settings: FakeClient(service, **settings))
     await anyio.to_thread.run_sync(SharedJobs(dsn, QUIET).init)
     service, chance = CountingService(limit), random.Random(int(os.environ.get("PROMISE_SEED", "1")))
     for number in range(int(os.environ.get("PROMISE_ROUNDS", "2"))):
@@ -99,10 +105,40 @@ async def test_nothing_is_bought_twice_unasked_or_past_the_limit_and_no_id_is_lo
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(work, FakeTransport(service, "key-1"), dsn, out, limit, 4.0)
                 await anyio.sleep(chance.uniform(0.0, 1.2))
+                if chance.random() < 0.5:
+                    await stand_still(process, chance.uniform(0.2, 2.0))
                 process.kill()
             await anyio.to_thread.run_sync(process.join)
         assert not service.wrong, (number, service.wrong)
         check_ids(service, dsn)
+        if chance.random() < 0.5:
+            await anyio.to_thread.run_sync(settle_doubts, service, dsn, chance)
+
+
+async def stand_still(process: BaseProcess, seconds: float) -> None:
+    """Stop a worker, for longer than its heartbeat or not, and let it go on for a while."""
+    assert process.pid is not None
+    with suppress(ProcessLookupError):  # it has found the queue empty, and has ended
+        os.kill(process.pid, signal.SIGSTOP)
+        await anyio.sleep(seconds)
+        os.kill(process.pid, signal.SIGCONT)
+        await anyio.sleep(0.5)
+
+
+def settle_doubts(service: CountingService, dsn: str, chance: random.Random) -> None:
+    """Settle what is in doubt as a person does who looks into the dashboard, after a mistake that has to be refused."""
+    jobs = SharedJobs(dsn, QUIET)
+    for name in [name for name, progress in jobs.progress().items() if progress.stage is Stage.IN_DOUBT]:
+        with open_sync_journal(dsn) as journal:
+            record = journal.find(name)
+        assert record is not None
+        own = {row.generation_id for row in service.log if row.request_id == record.progress.request_id}
+        others = [row.generation_id for row in service.log if OWNERS[row.request_id[:15]] != name]
+        how = {"base_url": "http://127.0.0.1:1", "api_key": "key-1"}
+        if others:
+            with pytest.raises(UsageError):
+                jobs.settle(name, chance.choice(others), **how)
+        jobs.settle(name, next(iter(own), None), **how)
 
 
 def check_ids(service: CountingService, dsn: str) -> None:

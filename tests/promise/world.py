@@ -29,6 +29,7 @@ from aimlvideo.cli.commands.generate import ClipInputs, make_one
 from aimlvideo.cli.commands.resume import carry_on
 from aimlvideo.cli.commands.run import run_jobs
 from aimlvideo.cli.options import JobFileOptions
+from aimlvideo.cli.run_folder import RunFolder
 from aimlvideo.cli.run_options import RunOptions
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.columns import PROGRESS_COLUMNS, progress_of
@@ -61,11 +62,17 @@ IDS = ("a", "b", "c", "d", "e", "f")
 PROMPTS = ("waves", "hills")
 MOST_POSTS = 25
 """Submissions that one process may send: each fault takes one, and no more than eight jobs are run at once."""
-OWN_IDS = tuple(f"own-{name}" for name in IDS)
+OWN_IDS = {f"{prefix}-{name}": name for prefix in ("own", "other") for name in IDS}
+"""Jobs by the request ids that a person names for them: others in the other folder."""
 OTHER_PLACE = "key-1 at another base URL"
 MODELS = (MODEL, "kling-video/v1.6/standard/image-to-video")
 ELSEWHERE = "elsewhere"
 """The place of what other programs buy on the same account."""
+OTHER_FOLDER = "the other folder"
+"""The place of what was bought into the folder that nobody works in now."""
+KLING_ITSELF = ("Kling itself", "Kling itself, by its list")
+OTHER_SERVICES = {"aimlapi": "kling", "kling": "kling-official", "kling-official": "kling"}
+"""With which service somebody tries the folder of each, by mistake."""
 CENT = 0.005
 STUCK = 40_000.0
 """Seconds of virtual time after which a run that does not end is ended."""
@@ -274,7 +281,25 @@ class PromisedService(Watching):
 
 
 class PromisedGateway(Watching, FakeGateway):
-    """A gateway: tasks are found by the ids that the client chose, or not at all."""
+    """A gateway: tasks are found by the ids that the client chose, or not at all; Kling itself lists them, too."""
+
+    lists_tasks: bool = False
+
+    async def send(self, request: Request) -> Answer:
+        is_list = self.lists_tasks and "pageNum" in dict(request.query)
+        return self._listed(dict(request.query)) if is_list else await super().send(request)
+
+    def _listed(self, query: Mapping[str, str]) -> Answer:
+        """List a page of the asking key's tasks, newest first."""
+        self.world.boundary()
+        size = min(int(query["pageSize"]), self.page_rows)
+        rows = [row for row in reversed(self.log) if row.key == ASKING_KEY.get()]
+        first = (int(query["pageNum"]) - 1) * size
+        names = [row.generation_id for row in rows[first : first + size]]
+        tasks = [json.loads(self._task(name).body)["data"] for name in names]
+        moments = (int((self.epoch + self.accepted[name]) * 1000) for name in names)
+        listed = [{**task, "created_at": moment} for task, moment in zip(tasks, moments, strict=True)]
+        return answer(200, {"code": 0, "message": "SUCCEED", "data": listed})
 
 
 def png() -> bytes:
@@ -328,6 +353,16 @@ class Journal(NamedTuple):
         return cls(records, attempts, recovered)
 
 
+class OtherFolder(NamedTuple):
+    """What is so of the folder that nobody works in now."""
+
+    name: str = "beside"
+    removed: frozenset[str] = frozenset()
+    has_no_results: bool = False
+    is_harmed: bool = False
+    own_prefix: str = "other"
+
+
 @dataclass
 class World:
     """One folder, one service, one machine; what was agreed to, and what must hold after every step."""
@@ -338,7 +373,9 @@ class World:
     stood_still: float = 0.0
     """Seconds for which this machine stood still, with all its clocks, as one in a cloud does that is moved."""
     gateway: str = ""
-    """Empty for AI/ML API; for a gateway, what it does with our ids: `finds ids` or `ignores ids`."""
+    """Empty for AI/ML API; for a gateway, what it does with our ids: `finds ids` or `ignores ids`; `KLING_ITSELF`."""
+    other_service: bool = False
+    """Whether the next process is told another service than the folder's, by mistake."""
     deadly: int | None = None
     stops_at: tuple[int | None, float] | None = None
     """At which moment of this process the machine stands still, and for how many seconds; None: before it submits."""
@@ -391,6 +428,9 @@ class World:
     """Whether a person has removed the results, and no run has written them anew."""
     is_harmed: bool = False
     """Whether clips may be missing, since somebody moved or deleted things under a run."""
+    own_prefix: str = "own"
+    """How the request ids begin that a person names."""
+    other_folder: OtherFolder = field(default_factory=OtherFolder)
     broken: BrokenPromise | None = None
     """The first purchase that should not have been made."""
     steps: int = 0
@@ -404,7 +444,8 @@ class World:
         )
         self.service.world = self
         if isinstance(self.service, PromisedGateway):
-            self.service.finds_ids = self.gateway == "finds ids"
+            self.service.finds_ids = self.gateway in ("finds ids", "Kling itself")
+            self.service.lists_tasks = self.gateway in KLING_ITSELF
         derived = {self.words(prompt).id: prompt for prompt in PROMPTS}
         copies = {f"{job_id}-{number}": f"{name}-{number}" for job_id, name in derived.items() for number in (2, 3, 4)}
         self.names = {name: name for name in IDS} | derived | copies
@@ -426,7 +467,7 @@ class World:
 
     def name_by_id(self, request_id: str) -> str:
         """Return the job of a request id: one of the job's own is `own-` and its name."""
-        return request_id.removeprefix("own-") if request_id in OWN_IDS else self.prefixes[request_id[:15]]
+        return OWN_IDS.get(request_id) or self.prefixes[request_id[:15]]
 
     def jobs(self, prompts: Mapping[str, str], *, own_ids: bool, chained: bool) -> list[dict[str, Any]]:
         """Return the lines of a file. With `chained`, the last job begins with the last frame of the first."""
@@ -435,7 +476,7 @@ class World:
             named = {"id": name} if name in IDS else {}
             line = {**self.template, **named, "prompt": prompt, "model": self.model_of(prompt)}
             if own_ids and self.gateway:
-                line["external_task_id"] = f"own-{name}"
+                line["external_task_id"] = f"{self.own_prefix}-{name}"
             if chained and not self.gateway and name == IDS[-1]:
                 line["image_url"] = {"from": IDS[0], "frame": "last"}
             lines.append(line)
@@ -526,6 +567,18 @@ class World:
         same_place = self.place_of[other.generation_id] == self.place_of[row.generation_id]
         return same_place and self.name_of(other) == self.name_of(row) and other.generation_id not in self.delivered
 
+    def go_to_the_other_folder(self) -> None:
+        """Work from here on in another folder, for the same service, whose jobs have the same ids."""
+        left = OtherFolder(
+            self.folder.name, frozenset(self.removed), self.has_no_results, self.is_harmed, self.own_prefix
+        )
+        name, removed, self.has_no_results, self.is_harmed, self.own_prefix = self.other_folder
+        self.folder, self.removed, self.other_folder = self.folder.with_name(name), set(removed), left
+        swapped = {"": OTHER_FOLDER, OTHER_FOLDER: ""}
+        self.place_of = {name: swapped.get(place, place) for name, place in self.place_of.items()}
+        self.journals = {swapped.get(place, place): journal for place, journal in self.journals.items()}
+        self.denials = Counter({(swapped.get(place, place), job): n for (place, job), n in self.denials.items()})
+
     def set_faults(self, faults: Sequence[str], then: str | None) -> None:
         """Say what becomes of the next submissions, in order, and of all that follow them."""
         service = self.service
@@ -612,20 +665,27 @@ class World:
     def _settings(self, key: str) -> dict[str, Any]:
         is_elsewhere = key == OTHER_PLACE
         return {
-            "service": self.service_name, "api_key": "key-1" if is_elsewhere else key,
+            "service": self.service_name, "api_key": ("key-1" if is_elsewhere else key) + self.secret,
             "base_url": f"http://127.0.0.1:{2 if is_elsewhere else 1}", "max_outstanding": 2,
             "poll": "every:15", "rate": 1000.0, "settle": 600.0, "timeout": self.patience,
         }  # fmt: skip
 
     def client(self, **settings: Any) -> FakeClient:
         """Return a client of the service, which lists under one base URL nothing that was bought under another."""
-        key = settings["api_key"] if settings["base_url"].endswith(":1") else OTHER_PLACE
+        key = settings["api_key"].split(":")[0] if settings["base_url"].endswith(":1") else OTHER_PLACE
         return FakeClient(self.service, **settings, transport=FakeTransport(self.service, key))
 
     @property
     def service_name(self) -> str:
         """The name of the service, as the command takes it."""
-        return "kling" if self.gateway else "aimlapi"
+        gateway = "kling-official" if self.gateway in KLING_ITSELF else "kling"
+        name = gateway if self.gateway else "aimlapi"
+        return OTHER_SERVICES[name] if self.other_service else name
+
+    @property
+    def secret(self) -> str:
+        """The second part of a key, at Kling itself."""
+        return ":secret" if self.service_name == "kling-official" else ""
 
     def resume(self, *, limit: float | None, **how: Any) -> None:
         """Carry on with all that the folder has: `aimlvideo resume`."""
@@ -639,9 +699,13 @@ class World:
             retry_failed=how.pop("retry_failed"),
             confirm_above=0.0,
         )
+
+        def command(settings: dict[str, Any], terminal: Terminal) -> int:
+            RunFolder(self.folder).service(self.service_name)
+            return carry_on(settings, options, terminal)
+
         planned = self.planned() if agreed else {}
-        limits = dict.fromkeys(planned, limit)
-        self.process(lambda settings, terminal: carry_on(settings, options, terminal), planned, limits, **how)
+        self.process(command, planned, dict.fromkeys(planned, limit), **how)
 
     def read_some(
         self,
@@ -661,8 +725,8 @@ class World:
             nonlocal taken
             async with (
                 self.client(**settings | called | {"max_outstanding": most}) as client,
-                self._called_back(client, calls),
                 client.run(lines, output=self.folder, max_spend=limit) as results,
+                self._called_back(client, calls),
             ):
                 async for _ in results:
                     taken += 1
@@ -699,7 +763,7 @@ class World:
     def generate(self, prompt: str, file: str, *, again: bool, limit: float | None = None, **how: Any) -> None:
         """Make one clip: `aimlvideo generate`, with the same words into the same file as before, or with others."""
         path, job = self.folder.parent / file, self.words(prompt)
-        clip = ClipInputs(job.model, prompt, (job.params["image_url"],))
+        clip = ClipInputs(job.model, prompt, () if self.gateway else (job.params["image_url"],))
         record = self.journal_of(file).records.get(prompt)
         stage = Stage.PLANNED if record is None else record.progress.stage
         # Of a saved clip whose file is gone nothing is bought: it is fetched again.
@@ -937,8 +1001,8 @@ class World:
             return
         if (posts := len(self.service.posted_at) - self.posts_before) > MOST_POSTS:
             raise BrokenPromise(f"{posts} submissions were sent by one process")
-        name = f".{self.place}.journal" if self.place else "out/journal.sqlite3"
-        journal = Journal.of(self.folder.parent / name, self.names)
+        path = self.folder.parent / f".{self.place}.journal" if self.place else self.folder / "journal.sqlite3"
+        journal = Journal.of(path, self.names)
         if journal is not None:
             self.journals[self.place] = journal
         else:
