@@ -20,7 +20,7 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from tests.fakes import MODEL, LoggedRequest
-from tests.promise.world import CENT, OTHER_FOLDER, BrokenPromise, Journal, PromisedGateway, World
+from tests.promise.world import CENT, BrokenPromise, Journal, PromisedGateway, World
 
 DOUBTFUL = (Stage.SUBMITTING, Stage.IN_DOUBT)
 JOURNAL_FILES = "journal.sqlite3*"
@@ -32,6 +32,10 @@ class Listener(Terminal):
     def __init__(self) -> None:
         super().__init__(json=True, quiet=True)
         self.values: list[Mapping[str, Any]] = []
+        self.problems: list[str] = []
+
+    def problem(self, text: str) -> None:
+        self.problems.append(text)
 
     def value(self, value: Mapping[str, Any]) -> None:
         self.values.append(value)
@@ -49,9 +53,6 @@ def can_recover(world: World, key: str) -> bool:
     is_listed = not world.gateway and not world.service.spoilt_ids and all(row.key == key for row in rows)
     # Where the log has nothing of ours at all, it may be another key's.
     is_listed = is_listed and any(row.request_id and row.key == key for row in world.service.log)
-    # Of two folders' generations for one id the newest is taken, and the others are only named.
-    beside = {world.name_of(row) for row in world.service.log if world.place_of[row.generation_id] == OTHER_FOLDER}
-    is_listed = is_listed and not any(world.name_of(row) in beside for row in rows)
     return is_listed and "" in world.journals and (world.folder / "results.jsonl").exists()
 
 
@@ -73,8 +74,13 @@ def recover(world: World, *, lines_lost: int, **how: Any) -> None:
     world.denials.clear()
     world.recovered |= {row.generation_id for row in rows}
 
-    def command(settings: dict[str, Any], terminal: Terminal) -> int:
-        recover_journal(world.folder, settings, terminal)
+    listener = Listener()
+
+    def command(settings: dict[str, Any], _: Terminal) -> int:
+        recover_journal(world.folder, settings, listener)
+        # Of two folders' generations for one id the newest is taken, and the others are named.
+        words = {word.strip(",") for text in listener.problems for word in text.split()}
+        world.named |= {row.generation_id for row in rows} & words
         return 0
 
     world.is_lost = True

@@ -414,6 +414,8 @@ class World:
     """What the folder's journal, and those beside files, have: by place, as the last process of that place left it."""
     recovered: set[str] = field(default_factory=set)
     """Generations whose journal was lost after they had ended: results and log have their ids, and no request's."""
+    named: set[str] = field(default_factory=set)
+    """Those that a person was told of who rebuilt a journal: the log had a newer one under the same id."""
     uncounted: set[str] = field(default_factory=set)
     """Those that were in the log alone: nobody can tell which folder they were bought for, and what it has spent."""
     is_lost: bool = False
@@ -1063,7 +1065,8 @@ class World:
 
     def _check_recovered(self, row: LoggedRequest, name: str, attempts: Sequence[Attempt]) -> None:
         """Raise BrokenPromise where a generation is not in the rebuilt journal."""
-        is_known = row.generation_id in {attempt.generation_id for attempt in attempts} | self.journal_of().recovered
+        known = {attempt.generation_id for attempt in attempts} | self.journal_of().recovered | self.named
+        is_known = row.generation_id in known
         if not is_known and not self.service.has_no_clip(row):
             raise BrokenPromise(f"{row.generation_id} was bought for job {name}, and the rebuilt journal lacks it")
 
