@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import formatdate
+from itertools import count
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -225,14 +226,19 @@ class FakeDownload:
     rename: Callable[[Path, Path], object] = staticmethod(Path.replace)
 
     def __init__(self, session: Any, link: str, path: Path, **options: Any) -> None:
-        is_taken = path.exists() and not options.get("overwrite", True)
-        self.link, self.path = link, path.with_stem(f"{path.stem}-2") if is_taken else path
+        self.link, self.path, self.overwrite = link, path, options.get("overwrite", True)
 
     async def fetch(self) -> Clip:
         part = self.path.with_name(self.path.name + ".part")
         part.write_text(self.link)
-        type(self).rename(part, self.path)
-        return Clip(self.path, len(self.link), "00" * 32)
+        # Only now, as another one may have been brought under the name meanwhile; the same clip keeps it.
+        is_free = self.overwrite or not self.path.exists() or self.path.read_text() == self.link
+        path = self.path if is_free else next(path for path in self._numbered() if not path.exists())
+        type(self).rename(part, path)
+        return Clip(path, len(self.link), "00" * 32)
+
+    def _numbered(self) -> Iterator[Path]:
+        return (self.path.with_stem(f"{self.path.stem}-{number}") for number in count(2))
 
     def discard(self) -> None:
         """Leave everything as it is."""
