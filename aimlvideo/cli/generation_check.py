@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import NamedTuple, Self
 
 from aimlvideo.cli.options import ClientOptions
 from aimlvideo.cli.session import client_of
@@ -29,8 +30,24 @@ PARALLEL_QUESTIONS = 20
 """Status checks at a time."""
 
 
-def owners_of(journal: JournalReader, generation: str | None) -> Iterator[tuple[str, Attempt]]:
-    """Give the submissions that have become a generation, as far as a journal says, each with its job's id."""
+class Settlement(NamedTuple):
+    """How a person settles a job in doubt: it has become `generation`, or (None) none; with what its journal knows."""
+
+    record: Record
+    generation: str | None
+    owners: Sequence[tuple[str, Attempt]]
+    """The submissions that have become this generation, each with its job's id."""
+    sent: Collection[str | None]
+    """The request ids of all submissions of the job."""
+
+    @classmethod
+    def of(cls, journal: JournalReader, record: Record, generation: str | None) -> Self:
+        """Return it with what a journal has."""
+        sent = {attempt.request_id for attempt in journal.attempts(record.job.id)}
+        return cls(record, generation, list(_owners_of(journal, generation)), sent)
+
+
+def _owners_of(journal: JournalReader, generation: str | None) -> Iterator[tuple[str, Attempt]]:
     if generation is None:
         return
     if (record := journal.by_generation(generation)) is not None:
@@ -38,23 +55,17 @@ def owners_of(journal: JournalReader, generation: str | None) -> Iterator[tuple[
     yield from (pair for pair in journal.earlier_attempts() if pair[1].generation_id == generation)
 
 
-def checked_settlement(
-    record: Record,
-    generation: str | None,
-    owners: Iterable[tuple[str, Attempt]],
-    settings: ClientOptions | None,
-    terminal: Terminal,
-) -> Progress:
-    """Return a doubtful job's progress as a person has settled it: it has become `generation`, or (None) none at all.
+def checked_settlement(settlement: Settlement, settings: ClientOptions | None, terminal: Terminal) -> Progress:
+    """Return a doubtful job's progress as a person has settled it.
 
-    `owners` are those of the generation (`owners_of`). Without `settings` no service is asked. Raises UsageError where
-    the job is not in doubt, or the journal or the service says otherwise.
+    Without `settings` no service is asked. Raises UsageError where the job is not in doubt, or the journal or the
+    service says otherwise.
     """
     if settings is None:
-        return settled_by_hand(record, generation, owners)
-    doubt = _as_doubt(record, settings)
-    progress = settled_by_hand(doubt, generation, owners)
-    _ask_service(doubt, generation, settings, terminal)
+        return settled_by_hand(settlement.record, settlement.generation, settlement.owners)
+    settlement = settlement._replace(record=_as_doubt(settlement.record, settings))
+    progress = settled_by_hand(settlement.record, settlement.generation, settlement.owners)
+    _ask_service(settlement, settings, terminal)
     return progress
 
 
@@ -81,16 +92,18 @@ def _as_doubt(record: Record, settings: ClientOptions) -> Record:
     return record
 
 
-def _ask_service(record: Record, generation: str | None, settings: ClientOptions, terminal: Terminal) -> None:
+def _ask_service(settlement: Settlement, settings: ClientOptions, terminal: Terminal) -> None:
     """Ask the service before a doubt is settled by hand; say so where it cannot be asked.
 
     Raises UsageError where it does not know the generation, has it for something else, or, where none is named, where
     it did accept the submission.
     """
 
+    record, generation = settlement.record, settlement.generation
+
     async def ask() -> str | None:
         async with client_of(settings) as client:
-            return await _objection(record, generation, client)
+            return await _objection(settlement, client)
 
     try:
         objection = in_loop(ask())
@@ -146,14 +159,15 @@ def completed_since(failed: Iterable[Record], settings: ClientOptions) -> tuple[
     return completed, unknown
 
 
-async def _objection(record: Record, generation: str | None, client: VideoClient) -> str | None:
+async def _objection(settlement: Settlement, client: VideoClient) -> str | None:
     """Return what the service says against settling a doubt so, None where it says nothing. Raises ServiceError."""
+    record, generation, _, sent = settlement
     job, progress = record
     if generation is not None:
         shown = await fetch_status(partial(client.send, tries=1), client.wire, generation, job)
         if shown.request_id is not None:
             row = LogRow(shown.request_id, generation, succeeded=True, created_at=0.0)
-            return contradiction([row], record, generation, client.catalog)
+            return contradiction([row], record, generation, client.catalog, sent)
     lookup = client.service.lookup
     if isinstance(lookup, LookupById):
         return await _accepted_by_id(record, lookup, client) if generation is None else None
@@ -168,7 +182,7 @@ async def _objection(record: Record, generation: str | None, client: VideoClient
             raise
         # That it is known is worth more than nothing; whose it is shows in the log only.
         return None
-    return contradiction(rows, record, generation, client.catalog)
+    return contradiction(rows, record, generation, client.catalog, sent)
 
 
 async def _accepted_by_id(record: Record, lookup: LookupById, client: VideoClient) -> str | None:

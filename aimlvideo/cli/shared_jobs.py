@@ -15,7 +15,7 @@ import anyio
 
 from aimlvideo.cli.cost_estimate import Tally, dollars_or_unknown
 from aimlvideo.cli.exit_codes import exit_code_of
-from aimlvideo.cli.generation_check import checked_settlement, completed_since, owners_of, settled_sentence
+from aimlvideo.cli.generation_check import Settlement, checked_settlement, completed_since, settled_sentence
 from aimlvideo.cli.job_reader import JobReader, ReaderOptions
 from aimlvideo.cli.options import Address, ClientOptions, ServiceOptions
 from aimlvideo.cli.reconciliation import reconcile_jobs
@@ -310,8 +310,8 @@ class SharedJobs:
                 raise UsageError(f"there is no job {job_id!r} in this database")
             service = journal.fact("service") or DEFAULT_SERVICE
             settings = ServiceOptions(service=service, base_url=base_url, api_key=api_key).client_options()
-            owners = owners_of(journal, generation)
-            progress = checked_settlement(record, generation, owners, settings, self._terminal)
+            settlement = Settlement.of(journal, record, generation)
+            progress = checked_settlement(settlement, settings, self._terminal)
             # Together: a job that is settled and not queued would be planned for ever.
             with postgres_errors(), journal.db.transaction():
                 if not journal.settle(record, progress):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from enum import Enum
 from typing import NamedTuple
 
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob
-from aimlvideo.core.jobs.request_ids import UNKNOWN_CLOCK_MARGIN, Intent, is_for
+from aimlvideo.core.jobs.request_ids import UNKNOWN_CLOCK_MARGIN, Intent, is_for, is_whole
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.account import LogRow
 from aimlvideo.errors import UsageError
@@ -146,10 +146,18 @@ def settled_by_hand(record: Record, generation: str | None, owners: Iterable[tup
     return progress.to(Stage.RENDERING, generation_id=generation) if generation else progress.to(Stage.PLANNED)
 
 
-def contradiction(rows: Iterable[LogRow], record: Record, generation: str | None, catalog: Catalog) -> str | None:
+def _may_be_own(request_id: str, job: VideoJob, sent: Collection[str | None]) -> bool:
+    """Tell whether a request id may be that of a submission of this job; another folder has jobs of the same id."""
+    return is_for(job, request_id) and (request_id in sent or not is_whole(request_id))
+
+
+def contradiction(
+    rows: Iterable[LogRow], record: Record, generation: str | None, catalog: Catalog, sent: Collection[str | None] = ()
+) -> str | None:
     """Return what the service's log says against a doubtful job having become this generation, or (None) none at all.
 
     None where it says nothing against that: it lists a generation once that has ended, and under our id or without it.
+    `sent` are the request ids of all the job's submissions; one that is none of them is another folder's.
     """
     job, progress = record
     listed = list(rows)
@@ -158,10 +166,10 @@ def contradiction(rows: Iterable[LogRow], record: Record, generation: str | None
     if generation in own_ids:
         return None
     row = next((row for row in listed if generation and row.generation_id == generation), None)
-    if row and row.request_id is not None and not is_for(job, row.request_id):
+    if row and row.request_id is not None and not _may_be_own(row.request_id, job, sent):
         return (
-            f"generation {generation} was bought for another job, or by another program: the service has it under the "
-            f"client request id {row.request_id}, expected {progress.request_id}"
+            f"generation {generation} was bought for another job, in another folder or by another program: the service "
+            f"has it under the client request id {row.request_id}, expected {progress.request_id}"
         )
     if row and row.request_id is None and _has_other_model(row, job, catalog):
         return f"the service's log has generation {generation} under model {row.model}, expected {job.model}"

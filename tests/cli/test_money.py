@@ -802,11 +802,42 @@ def test_a_generation_that_the_service_does_not_know_or_has_for_another_settles_
     service.log[0].accepted_at = -30 * 86400.0 * is_old
     theirs = command("resolve", "out", "a", "--generation", "gen-0")
     assert theirs.exit_code == 2
-    assert "gen-0 was bought for another job, or by another program" in theirs.output
+    assert "gen-0 was bought for another job, in another folder or by another program" in theirs.output
     assert "1 in doubt" in command("status", "out").output
     assert command("resolve", "out", "a", "--generation", "gen-1").exit_code == 0
     assert command(*run()).exit_code == 0
     assert len(service.accepted) == 2
+
+
+def test_a_generation_of_another_folder_s_job_of_the_same_id_does_not_settle_a_doubt(
+    command: Command, service: FakeService
+) -> None:
+    write(Path("jobs.jsonl"), "a")
+    assert command(*run(output="elsewhere")).exit_code == 0
+    service.lost.append(Unclear("reset"))
+    service.listing_delay = 1e6
+    assert command(*run("--timeout", 100)).exit_code == 3
+    service.log[0].accepted_at = service.log[0].listed_at = 0.0  # each command's clock begins at 0
+    theirs = command("resolve", "out", "a", "--generation", "gen-0")
+    assert theirs.exit_code == 2, theirs.output
+    assert "gen-0 was bought for another job, in another folder or by another program" in theirs.output
+    assert command("resolve", "out", "a", "--generation", "gen-1").exit_code == 0
+
+
+def test_a_doubt_is_settled_as_an_earlier_submission_of_its_job_that_was_accepted_after_all(
+    command: Command, service: FakeService
+) -> None:
+    write(Path("jobs.jsonl"), "a")
+    service.lost.extend([Unclear("reset"), Unclear("reset")])
+    service.listing_delay = 1e6
+    assert command(*run("--timeout", 100)).exit_code == 3
+    assert command("resolve", "out", "a", "--not-accepted").exit_code == 0
+    assert command(*run("--timeout", 100)).exit_code == 3
+    for row in service.log:
+        row.accepted_at = row.listed_at = 0.0
+    service.log.pop()
+    done = command("resolve", "out", "a", "--generation", "gen-0")
+    assert done.exit_code == 0, done.output
 
 
 @pytest.mark.parametrize("words", [["--generation", "gen-0"], ["--not-accepted"]])

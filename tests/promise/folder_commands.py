@@ -207,10 +207,13 @@ def surely_wrong(world: World, record: Record, key: str) -> list[str | None]:
         for attempt in tried
         if attempt.request_id is not None
     }
-    wrong: list[str | None] = []
+    job, wrong = record.job, list[str | None]()
+    # Of another folder's job of the same id, none is among those that were sent.
+    attempts = world.journal_of().attempts[world.names.get(job.id, job.id)]
+    sent = {attempt.request_id for attempt in attempts if str(attempt.request_id).startswith(id_prefix(job))}
     for row in world.service.log:
         is_own = row.request_id == record.progress.request_id
-        is_others = bool(row.request_id) and not row.request_id.startswith(id_prefix(record.job)) and not is_own
+        is_others = bool(row.request_id) and row.request_id not in sent and not is_own
         is_shown = row.key == key and is_readable(world, row)
         has_owner = owners.get(row.generation_id, record.progress.request_id) != record.progress.request_id
         if is_own and is_shown and row.request_id and not world.service.has_no_clip(row):

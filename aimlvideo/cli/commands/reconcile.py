@@ -26,7 +26,10 @@ def reconcile(
     api_key: ApiKey = None,
     json: JsonObject = False,
 ) -> None:
-    """Say what a run really cost by the service's ledger, and what does not match."""
+    """Say what a run really cost by the service's ledger, and what does not match.
+
+    Nothing is written: a cost that the journal lacks stays unknown in `status`, the report and results.jsonl.
+    """
     with exit_codes(Terminal(json=json)) as terminal:
         settings = ServiceOptions(base_url=base_url, api_key=api_key).client_options()
         run = database.folder_or_shared_jobs(folder, terminal)

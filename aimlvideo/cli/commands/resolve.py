@@ -9,7 +9,7 @@ import typer
 
 from aimlvideo.cli.distributed_options import DatabaseOptions
 from aimlvideo.cli.exit_codes import exit_codes
-from aimlvideo.cli.generation_check import checked_settlement, owners_of, settled_sentence
+from aimlvideo.cli.generation_check import Settlement, checked_settlement, settled_sentence
 from aimlvideo.cli.options import ApiKey, BaseUrl, ServiceOptions, folder_of
 from aimlvideo.cli.run_folder import RunFolder
 from aimlvideo.cli.signals import in_loop
@@ -71,10 +71,10 @@ def settle_job(
     settings = ServiceOptions(service=run.service(), base_url=base_url, api_key=api_key).client_options()
     # Only read so far: an answer may take its time, and another command may want the journal.
     with read_journal(folder / JOURNAL) as journal:
-        record, owners = _found(journal, folder, job_id), list(owners_of(journal, generation))
+        settlement = Settlement.of(journal, _found(journal, folder, job_id), generation)
     # Nobody can ask an embedded sandbox that is gone.
-    progress = checked_settlement(record, generation, owners, None if run.is_sandbox else settings, terminal)
-    in_loop(_write(folder, record, progress))
+    progress = checked_settlement(settlement, None if run.is_sandbox else settings, terminal)
+    in_loop(_write(folder, settlement.record, progress))
 
 
 async def _write(folder: Path, before: Record, progress: Progress) -> None:
