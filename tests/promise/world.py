@@ -600,6 +600,10 @@ class World:
         # Nor whose one of another program is, which names none.
         if last is None or not last.request_id or (self.gateway and self.place_of[last.generation_id] != self.place):
             return None
+        # Nor does it, later, by an id that a person named: a gateway may have ids of its own there.
+        attempts = self.journal_of(self.place).attempts.get(self.name_of(last), ())
+        if last.request_id in OWN_IDS and all(attempt.generation_id != last.generation_id for attempt in attempts):
+            return None
         echo = {} if self.gateway else {"x-client-request-id": last.request_id}
         return answer(201, {"id": last.generation_id, "status": "queued"}, **echo)
 
