@@ -19,7 +19,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from aimlvideo.cli import command_run
+from aimlvideo.cli import session
 from aimlvideo.cli.job_reader import ReaderOptions
 from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.cli.terminal import Terminal
@@ -86,7 +86,7 @@ async def test_nothing_is_bought_twice_unasked_or_past_the_limit_and_no_id_is_lo
     dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: float | None
 ) -> None:
     monkeypatch.setattr(download, "Download", FakeDownload)
-    monkeypatch.setattr(command_run, "VideoClient", lambda **settings: FakeClient(service, **settings))
+    monkeypatch.setattr(session, "VideoClient", lambda **settings: FakeClient(service, **settings))
     await anyio.to_thread.run_sync(SharedJobs(dsn, QUIET).init)
     service, chance = CountingService(limit), random.Random(int(os.environ.get("PROMISE_SEED", "1")))
     for number in range(int(os.environ.get("PROMISE_ROUNDS", "2"))):
