@@ -20,7 +20,7 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from tests.fakes import MODEL, LoggedRequest
-from tests.promise.world import CENT, BrokenPromise, Journal, PromisedGateway, World
+from tests.promise.world import CENT, OTHER_FOLDER, BrokenPromise, Journal, PromisedGateway, World
 
 DOUBTFUL = (Stage.SUBMITTING, Stage.IN_DOUBT)
 JOURNAL_FILES = "journal.sqlite3*"
@@ -141,6 +141,11 @@ def lost_generations(world: World) -> list[str]:
     attempts = world.journal_of().attempts.values()
     owned = {attempt.generation_id for tried in attempts for attempt in tried}
     return [row.generation_id for row in bought_into_folder(world) if row.generation_id not in owned]
+
+
+def generations_beside(world: World) -> list[str]:
+    """Return what was bought into the other folder, whose jobs have the same ids."""
+    return [row.generation_id for row in world.service.log if world.place_of[row.generation_id] == OTHER_FOLDER]
 
 
 def adopt(world: World, names: Sequence[str], *, has_model: bool, **how: Any) -> None:

@@ -236,15 +236,16 @@ class Promise(RuleBasedStateMachine):
 
     @rule(
         count=st.integers(0, 2), fails=st.booleans(), adopts=st.booleans(), seconds=st.sampled_from((0.0, 700.0)),
-        other=st.fixed_dictionaries(process),
+        other=st.fixed_dictionaries(process), beside=mostly,
     )  # fmt: skip
     def take_generations_from_elsewhere(
-        self, count: int, fails: bool, adopts: bool, seconds: float, other: Any
+        self, *, count: int, fails: bool, adopts: bool, seconds: float, other: Any, beside: bool = False
     ) -> None:
-        """Take in what other programs bought, or the folder itself where the answer was lost."""
+        """Take in what other programs bought, the other folder, or this one itself where the answer was lost."""
         world = self.world
         names = [world.service.buy_elsewhere(fails=fails) for _ in range(count)]
         names += folder_commands.lost_generations(world)
+        names += folder_commands.generations_beside(world)[-count:] if beside and count else []
         if not names:
             return
         world.now += seconds
