@@ -89,6 +89,8 @@ REFUSALS_BEFORE_HALT = 3
 CONTENT_REFUSALS = 3
 """Checks of one generation in a row that are refused for their content, after which its clip is withheld: a question
 has no content, and one answer alone may be that of whoever lies in between."""
+WITHOUT_CLIP = 600.0
+"""Seconds that a clip is waited for whose generation is said to be completed; some never come."""
 SILENCE = 45.0
 """Seconds without any answer after which a free question is asked: is the key still good, while clips render?"""
 KEY_REFUSED = (401, 403)
@@ -371,6 +373,7 @@ class Poll:
             if State.named(generation.status) in ENDED_STATES:
                 # "Completed" without a clip may stay so, and takes no slot at the service.
                 entry.release_slot()
+                waiting.deadline = min(waiting.deadline, now + WITHOUT_CLIP)
             self._keep_waiting(waiting, now)
             return
         entry.run.stats.unknown_statuses.pop(entry.job.id, None)
@@ -509,9 +512,11 @@ def _out_of_patience(waiting: _Waiting) -> OutOfPatience:
         heard = f"It keeps running at the service, which said {word!r} {age} ago"
     else:
         heard = f"The service's last word, {age} ago, was {word!r}, which is not a known status"
+    is_completed = State.named(word or "") in ENDED_STATES
+    what = "is completed without a clip" if is_completed else f"did not finish within {patience:g} s"
     trouble = f"; the last check failed: {waiting.last_error}" if waiting.last_error else ""
     return OutOfPatience(
-        f"generation {progress.generation_id} did not finish within {patience:g} s. {heard}{trouble}. "
+        f"generation {progress.generation_id} {what}. {heard}{trouble}. "
         f"To fetch it: the same command again, or client.wait({progress.generation_id!r})",
         generation_id=progress.generation_id,
     )

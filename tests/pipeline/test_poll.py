@@ -233,11 +233,21 @@ async def test_a_refusal_of_content_under_a_status_of_what_lies_between_ends_no_
         assert (await client.generate(MODEL, **PARAMS)).ok
 
 
-async def test_a_clip_that_is_withheld_though_completed_keeps_no_other_from_being_made() -> None:
-    class Withholding(FakeService):
-        def _check(self, name: str) -> Answer:
-            return answer(200, {"id": name, "status": "completed"}) if name == "gen-0" else super()._check(name)
+class Withholding(FakeService):
+    """Says of the first generation that it is completed, and never gives its clip."""
 
+    def _check(self, name: str) -> Answer:
+        return answer(200, {"id": name, "status": "completed"}) if name == "gen-0" else super()._check(name)
+
+
+async def test_a_clip_that_does_not_come_though_completed_is_not_waited_for_as_one_that_renders() -> None:
+    async with FakeClient(Withholding(), timeout=100_000.0) as client:
+        with pytest.raises(OutOfPatience, match="completed without a clip"), anyio.fail_after(700):
+            await client.generate(MODEL, **PARAMS)
+        assert client.outstanding.keys() == {"gen-0"}
+
+
+async def test_a_clip_that_is_withheld_though_completed_keeps_no_other_from_being_made() -> None:
     service = Withholding(seconds=5)
     async with FakeClient(service, max_outstanding=1, buy_ahead=2, timeout=600.0) as client:
         results = await run_all(client, jobs(3))

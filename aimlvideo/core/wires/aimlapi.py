@@ -55,6 +55,8 @@ ALSO_FOR_FREQUENCY = (400, 403, 409, 420, 425)
 """Statuses under which some services refuse requests because there are too many: their words then say so."""
 
 _STATUS_NAMES = frozenset(STATUS_FIELDS)
+_SUCCESS = ("success", "ok")
+"""Words that stand for a request, too, around the generation that is meant."""
 CREDITS_PER_USD = 2_000_000
 _REFUSALS = {
     401: "the service does not accept the API key",
@@ -360,7 +362,8 @@ def _object(answer: Answer, request_id: str | None = None) -> Body:
     body = Body.of(answer)
     if body is None:
         raise nameless("the answer is cut short or no JSON object", answer, request_id)
-    if not _STATUS_NAMES.isdisjoint(body) or _id(body):
+    word_is_of_the_request = _word(body).lower() in _SUCCESS and _id(body) is None
+    if not word_is_of_the_request and (not _STATUS_NAMES.isdisjoint(body) or _id(body)):
         return body
     inner = body.inner()
     return inner if inner and any(name in inner for name in (*ID_FIELDS, *STATUS_FIELDS)) else body

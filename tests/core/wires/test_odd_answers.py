@@ -240,6 +240,13 @@ def test_a_service_that_does_not_know_the_status_says_it_with_the_clip_or_the_re
 
 
 @both
+def test_a_word_of_success_around_a_generation_is_about_the_request(wire: Wire) -> None:
+    body = {"status": "success", "data": {"id": "g-1", "status": "processing"}}
+    seen = wire.parse_status(answer(body), "g-1")
+    assert (seen.state, seen.status) == (State.RENDERING, "processing")
+
+
+@both
 @for_each("status", [400, 404, 409, 500, 502])
 def test_a_clip_that_is_there_is_done_whatever_the_http_status_says(wire: Wire, status: int) -> None:
     seen = wire.parse_status(answer({"id": "g-1", "status": "completed", "video": {"url": FILM}}, status), "g-1")
