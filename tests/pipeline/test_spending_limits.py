@@ -215,8 +215,7 @@ async def test_what_was_bought_under_a_limit_counts_at_its_price_of_then(tmp_pat
     service = FakeService(seconds=1000, price=0.5)
     async with FakeClient(service) as client, client.run(jobs("a"), output=tmp_path, max_spend=0.6):
         await anyio.sleep(10)
-    service.price = 0.25
-    for _ in range(2):  # the second run knows the new list only, if the first one replaced the old
+    for service.price in (0.25, 0.2):  # the last run knows the newer lists only, if one of them replaced the first
         async with FakeClient(service) as client, client.run(jobs("a", "b", "c"), output=tmp_path, max_spend=0.6):
             await anyio.sleep(10)
     assert len(service.accepted) == 1

@@ -49,6 +49,7 @@ def price(pricing: Any, model: str = V3, **params: Any) -> float | None:
         (FIXED, {}, 0.35),
         (fixed(0.35, "second"), {"duration": 8}, 2.8),
         (fixed(0.35, "second"), {}, 1.75),
+        (fixed(0.35, "second"), {"duration": 7.5}, 2.625),
         (VARIANTS, {"duration": 5}, 0.5),
         (VARIANTS, {}, 0.5),
         (VARIANTS, {"generate_audio": False}, 0.3),
@@ -225,11 +226,12 @@ def test_without_a_limit_everything_passes_and_what_nobody_priced_adds_nothing()
     assert budget.spent == 0.25
 
 
-def test_a_job_that_nobody_says_the_cost_of_is_booked_as_promised() -> None:
+def test_a_job_that_nobody_says_the_cost_of_is_booked_as_promised_and_one_that_cost_nothing_as_nothing() -> None:
     budget = Budget(1.0)
-    assert budget.commit("a", 0.4)
-    budget.settle("a", None)
-    assert budget.spent == 0.4
+    for name, cost in (("unsaid", None), ("free", 0.0)):
+        assert budget.commit(name, 0.4)
+        budget.settle(name, cost)
+        assert (budget.spent, budget.committed) == (0.4, 0.0)
 
 
 def test_clips_that_nobody_says_the_cost_of_count_as_soon_as_a_price_of_their_model_is_seen() -> None:
