@@ -16,6 +16,7 @@ from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import InDoubt, Unclear
 from aimlvideo.shell import clock
 from aimlvideo.shell.journal.sqlite_reader import read_journal
+from tests.cases import for_each
 from tests.fakes import (
     GATEWAY_JOB,
     JOB,
@@ -200,16 +201,17 @@ async def test_the_order_of_the_log_does_not_matter() -> None:
     assert len(service.posted_at) == 3
 
 
-async def test_a_row_without_our_id_that_may_be_the_submission_leaves_it_in_doubt() -> None:
+@for_each(("listed_id", "why"), [(None, "without the client's id"), (["av-1"], "not every row of it")])
+async def test_a_row_without_our_id_that_may_be_the_submission_leaves_it_in_doubt(listed_id: Any, why: str) -> None:
     class Forgetful(FakeService):
         def _row(self, row: LoggedRequest, at: float) -> dict[str, Any]:
             listed = super()._row(row, at)
-            return listed | {"client_request_id": None} if row.generation_id == "gen-1" else listed
+            return listed | {"client_request_id": listed_id} if row.generation_id == "gen-1" else listed
 
     service = Forgetful(seconds=30)
     service.lost.extend([None, LOST])
     results = await run(service, None, "a", "lost")
-    assert "without the client's id" in str(results["lost"].error)
+    assert why in str(results["lost"].error)
     assert len(service.posted_at) == 2
 
 

@@ -1,0 +1,61 @@
+"""The queue that shares out the jobs: each is one worker's at a time, for as long as that one says that it lives."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.distributed.queue import JobQueue, enqueue_jobs
+from aimlvideo.shell.journal.postgres_sync import open_sync_journal
+from tests.distributed.test_fencing import plan
+from tests.distributed.test_worker import QUIET, SharedJobs
+
+pytestmark = pytest.mark.real_time
+
+NAMES = ["a", "b"]
+
+
+@pytest.fixture
+def two_jobs(dsn: str) -> str:
+    """Give a list with two jobs in its queue."""
+    SharedJobs(dsn, QUIET).init()
+    plan(dsn, *(VideoJob("m", id=name) for name in NAMES))
+    with open_sync_journal(dsn) as journal:
+        enqueue_jobs(journal.db, NAMES)
+    return dsn
+
+
+async def let_time_pass(queue: JobQueue, seconds: float) -> None:
+    """Make all heartbeats older."""
+    await queue.connection.execute("UPDATE pgqueuer SET heartbeat = heartbeat - make_interval(secs => %s)", (seconds,))
+
+
+async def test_a_job_is_one_worker_s_until_that_one_is_silent_for_a_heartbeat(two_jobs: str) -> None:
+    async with JobQueue.open(two_jobs, uuid4(), 30.0) as ours, JobQueue.open(two_jobs, uuid4(), 30.0) as theirs:
+        places = [*(await ours.take(9)).values()]
+        assert await theirs.take(9) == {}
+        await let_time_pass(ours, 20)
+        assert await theirs.take_over(9) == {}
+        assert await ours.heartbeat_for(places) == set()
+        await let_time_pass(ours, 20)
+        assert await theirs.take_over(9) == {}, "it said that it lives 20 s ago"
+        await let_time_pass(ours, 20)
+        taken = await theirs.take_over(9)
+        assert sorted(taken) == NAMES
+        assert await ours.take_over(9) == {}
+
+
+async def test_a_worker_changes_nothing_of_the_places_that_are_another_s_now(two_jobs: str) -> None:
+    async with JobQueue.open(two_jobs, uuid4(), 30.0) as ours, JobQueue.open(two_jobs, uuid4(), 30.0) as theirs:
+        places = [*(await ours.take(9)).values()]
+        await ours.leave(places)
+        taken = await theirs.take_over(9)
+        assert sorted(taken) == NAMES
+        for change in (ours.give_back, ours.leave, ours.postpone):
+            await change(places)
+            assert await theirs.heartbeat_for([*taken.values()]) == set()
+        assert await ours.heartbeat_for(places) == {place.id for place in places}
+        await ours.release()
+        assert await theirs.heartbeat_for([*taken.values()]) == set()
