@@ -25,10 +25,12 @@ class Files:
     def __init__(self) -> None:
         self.errors: deque[Exception | None] = deque()
         self.links: list[str] = []
+        self.sizes: list[int | None] = []
         self.at_once = self.peak = 0
 
-    def __call__(self, session: Any, link: str, path: Path, **_: Any) -> Any:
+    def __call__(self, session: Any, link: str, path: Path, *, size: int | None = None, **_: Any) -> Any:
         files = self
+        files.sizes.append(size)
 
         class OneDownload:
             async def fetch(self) -> Clip:
@@ -56,11 +58,12 @@ def files(monkeypatch: pytest.MonkeyPatch) -> Files:
 
 
 class Linking(FakeService):
-    """Gives another link each time it is asked."""
+    """Gives another link each time it is asked, to a file of another length."""
 
     def _check(self, name: str) -> Any:
-        found = super()._check(name)
-        return answer(200, {**found.json(), "video": {"url": f"https://files.example.com/{len(self.polled_at)}"}})
+        found, number = super()._check(name), len(self.polled_at)
+        video = {"url": f"https://files.example.com/{number}", "file_size": 1000 * number}
+        return answer(200, {**found.json(), "video": video})
 
 
 @pytest.mark.parametrize("dead", [1, 2])
@@ -73,6 +76,7 @@ async def test_a_dead_link_is_asked_for_again_and_the_clip_is_saved_from_the_fre
         results = await run_all(client, jobs(1), output=tmp_path)
     assert results["job0"].stage is Stage.SAVED
     assert files.links == [f"https://files.example.com/{number}" for number in range(1, dead + 2)]
+    assert files.sizes == [1000 * number for number in range(1, dead + 2)], "each is held against its own length"
     assert (tmp_path / "job0.mp4").read_text() == files.links[-1]
     assert results["job0"].video_url == files.links[-1], "a link that is dead is of no use to whoever reads the results"
     assert len(service.posted_at) == 1

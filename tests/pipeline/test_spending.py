@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 
 from aimlvideo import Stage, VideoJob
 from aimlvideo.core.jobs.job import Progress
+from aimlvideo.core.wires.http import Answer
 from aimlvideo.errors import GenerationFailed, OverBudget, Unclear
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
+from tests.cases import for_each
 from tests.fakes import JOB, FakeClient, FakeService, answer, jobs, run_all
 
 pytestmark = pytest.mark.usefixtures("no_threads")
@@ -69,12 +72,21 @@ async def test_a_generation_that_is_left_at_the_service_counts_against_the_limit
     assert len(service.posted_at) == 1
 
 
-async def test_a_job_that_failed_and_was_billed_nothing_makes_room_for_another() -> None:
-    service = FakeService()
+@for_each(("usd", "ended"), [(0.0, ["failed", "ready", "ready", "planned"]), (0.25, ["failed", "ready", "planned"])])
+async def test_a_job_that_failed_makes_room_for_another_where_it_was_billed_nothing(
+    usd: float, ended: list[str]
+) -> None:
+    class Charging(FakeService):
+        def _check(self, name: str) -> Answer:
+            checked = super()._check(name)
+            failed = json.loads(checked.body) | {"meta": {"usage": {"usd_spent": usd}}}
+            return answer(200, failed) if b'"error"' in checked.body else checked
+
+    service = Charging()
     service.broken["gen-0"] = "no"
     async with PricedClient(service, max_outstanding=1) as client:
         results = await run_all(client, jobs(4), max_spend=0.5)
-    assert stages(results) == ["failed", "ready", "ready", "planned"]
+    assert stages(results) == ended
 
 
 async def test_what_a_clip_was_charged_counts_and_no_longer_what_was_expected() -> None:

@@ -235,3 +235,14 @@ async def test_a_second_job_of_the_same_id_takes_back_no_promise_that_the_first_
         both.start_soon(read, client, "abc", 0.5)
     assert len(service.accepted) == 2
     assert stages[0.5, "c"] is Stage.PLANNED
+
+
+async def test_a_run_that_is_left_takes_back_no_promise_that_a_job_of_the_same_id_in_another_run_holds(
+    tmp_path: Path,
+) -> None:
+    service, settings = FakeService(seconds=50), {"max_outstanding": 1, "buy_ahead": 9}
+    async with FakeClient(service, **settings) as client, client.run(jobs("a", "b"), tmp_path, max_spend=0.5) as first:
+        await accepted(service, 1)
+        async with client.run(jobs("b"), tmp_path, max_spend=0.5):
+            await anyio.sleep(1)
+        assert first.budget.committed == 0.5

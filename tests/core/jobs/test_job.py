@@ -19,7 +19,7 @@ from PIL import Image
 from aimlvideo.core.jobs import stages
 from aimlvideo.core.jobs.columns import PROGRESS_COLUMNS
 from aimlvideo.core.jobs.job import Progress, Result, VideoJob
-from aimlvideo.core.jobs.request_ids import PREFIX_LENGTH, Intent, id_prefix
+from aimlvideo.core.jobs.request_ids import PREFIX_LENGTH, Intent, are_of_two_jobs, id_prefix
 from aimlvideo.core.jobs.stages import ENDED, STAGES, Stage
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import DiskFailed, GenerationFailed, InvalidJobs, LinkDead, Problem, VideoError
@@ -196,6 +196,14 @@ def test_the_mark_of_a_job_is_its_own_and_no_folder_s_or_other_model_s() -> None
         == 4
     )
     assert id_prefix(VideoJob("m", id="\ud83d"))
+
+
+def test_two_ids_are_of_one_job_where_all_that_says_whose_they_are_is_the_same() -> None:
+    one, again, other = (
+        f"av-{whose:012x}-00000000-00000000-0-{token:010x}" for whose, token in ((1, 1), (1, 2), (2, 1))
+    )
+    assert not are_of_two_jobs(one, again)
+    assert are_of_two_jobs(one, other)
 
 
 @for_each(

@@ -45,8 +45,8 @@ FAILED = GenerationFailed("moderated")
         ([record("a", Stage.READY)], [], "no charge for ready job"),
         (
             [record("a")],
-            [charge("a", 0.3)],
-            "price mismatch: job 'a' (generation gen-a) was charged 0.3000 USD, expected 0.20",
+            [charge("a", 0.2001)],
+            "price mismatch: job 'a' (generation gen-a) was charged 0.2001 USD, expected 0.2000",
         ),
         ([], [charge("z")], "a charge without a job: 0.2000 USD for generation gen-z"),
         ([], [charge(None)], "a charge without a job: 0.2000 USD for generation without a reference"),

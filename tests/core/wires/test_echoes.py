@@ -32,9 +32,10 @@ def test_a_quoted_prompt_is_left_out_wherever_it_stands(body: Any, shown: Any) -
     assert without_echoes(Answer.of(body, 400), {"model": "m", "prompt": PROMPT}).json() == shown
 
 
-def test_a_page_that_is_no_json_loses_it_too() -> None:
-    read = without_echoes(Answer(400, {}, f"<p>{PROMPT}</p>".encode()), {"prompt": PROMPT})
-    assert read.body.decode() == "<p>…</p>"
+def test_a_page_that_is_no_json_loses_all_that_was_sent_too() -> None:
+    sent = {"prompt": PROMPT, "negative_prompt": "slow motion"}
+    read = without_echoes(Answer(400, {}, f"<p>{PROMPT}</p> not 'slow motion'".encode()), sent)
+    assert read.body.decode() == "<p>…</p> not '…'"
 
 
 @pytest.mark.parametrize(
