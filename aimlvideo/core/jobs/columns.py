@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from aimlvideo import errors
 from aimlvideo.core.jobs.file_names import is_plain_name
-from aimlvideo.core.jobs.job import ClipFile, Progress
+from aimlvideo.core.jobs.job import Attempt, ClipFile, Progress
 from aimlvideo.core.jobs.stages import WITHOUT_GENERATION, Stage
 from aimlvideo.errors import (
     ContentRefused,
@@ -101,6 +101,13 @@ def damaged_column(progress: Progress) -> str | None:
             return name
     wrong = (Stage.RENDERING,) if progress.generation_id is None else WITHOUT_GENERATION
     return "generation_id" if progress.stage in wrong else None
+
+
+def attempt_of(columns: Sequence[Any]) -> tuple[str, Attempt]:
+    """Return the submission that was kept: its job's id stands first, then the fields of `Attempt` in their order."""
+    job_id, *values = columns
+    attempt = Attempt._make(values)
+    return job_id, attempt._replace(stage=Stage(attempt.stage))
 
 
 def _text(value: Any) -> str:

@@ -15,7 +15,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from aimlvideo.core.jobs.chains import parents
-from aimlvideo.core.jobs.columns import PROGRESS_COLUMNS, columns_of, damaged_column, progress_of
+from aimlvideo.core.jobs.columns import PROGRESS_COLUMNS, attempt_of, columns_of, damaged_column, progress_of
 from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob
 from aimlvideo.core.jobs.problems import changed_content_problem, duplicate_id_problem
 from aimlvideo.core.jobs.stages import Stage
@@ -27,10 +27,7 @@ from aimlvideo.shell.journal.postgres_schema import STAGE_COLUMNS, check_tables
 
 ROW = f"id, folder, asked, {', '.join(PROGRESS_COLUMNS)}"
 ROWS = f"SELECT {ROW} FROM aimlvideo_jobs"
-ATTEMPTS = (
-    "SELECT job, request_id, generation_id, account, submitted_at, service_time, stage, cost_usd "
-    "FROM aimlvideo_attempts"
-)
+ATTEMPTS = f"SELECT job, {', '.join(Attempt._fields)} FROM aimlvideo_attempts"
 KNOWN = "SELECT FROM aimlvideo_jobs job WHERE job.id = incoming.id"
 BEGUN = "stage IN ('submitting', 'in_doubt', 'rendering', 'ready')"
 PAGE = 2000
@@ -267,13 +264,13 @@ class SyncPostgresJournal:
     def attempts(self, job_id: str) -> list[Attempt]:
         """Return every submission of one job, the oldest first: no request id and no generation id is ever dropped."""
         rows = self.db.execute(f"{ATTEMPTS} WHERE job = %s ORDER BY seq", (job_id,))
-        earlier = [attempt for _, attempt in map(_attempt, rows)]
+        earlier = [attempt for _, attempt in map(attempt_of, rows)]
         record = self.find(job_id)
         return [*earlier, record.progress.attempt] if record and record.progress.has_attempt else earlier
 
     def earlier_attempts(self) -> Iterator[tuple[str, Attempt]]:
         """Give every submission that was replaced by another one, the oldest first, each with its job's id."""
-        return map(_attempt, self.db.execute(f"{ATTEMPTS} ORDER BY seq"))
+        return map(attempt_of, self.db.execute(f"{ATTEMPTS} ORDER BY seq"))
 
     def by_generation(self, generation_id: str) -> Record | None:
         """Return the job that a generation belongs to, or None."""
@@ -381,11 +378,6 @@ def open_sync_journal(dsn: str) -> Iterator[SyncPostgresJournal]:
     with Database(dsn).sync_connection() as db:
         check_tables(db)
         yield SyncPostgresJournal(lambda: db)
-
-
-def _attempt(row: Sequence[Any]) -> tuple[str, Attempt]:
-    job_id, *values, stage, cost = row
-    return job_id, Attempt._make((*values, Stage(stage), cost))
 
 
 def record_of(row: Sequence[Any]) -> Record:

@@ -9,10 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from aimlvideo.core.jobs.columns import PROGRESS_COLUMNS, progress_of
+from aimlvideo.core.jobs.columns import PROGRESS_COLUMNS, attempt_of, progress_of
 from aimlvideo.core.jobs.job import Attempt, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import is_of_another_job
-from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import JournalError
 from aimlvideo.shell.journal.base import MOST_EARLIER
 from aimlvideo.shell.journal.sqlite_file import JournalFile
@@ -20,8 +19,7 @@ from aimlvideo.shell.journal.sqlite_file import JournalFile
 _COLUMNS = f"id, folder, asked, {', '.join(PROGRESS_COLUMNS)}"
 _ROWS = f"SELECT {_COLUMNS} FROM jobs"
 _ATTEMPTS = (
-    "SELECT jobs.id, a.request_id, a.generation_id, a.account, a.submitted_at, a.service_time, a.stage, a.cost_usd "
-    "FROM attempts a JOIN jobs ON jobs.seq=a.job"
+    f"SELECT jobs.id, {', '.join(f'a.{name}' for name in Attempt._fields)} FROM attempts a JOIN jobs ON jobs.seq=a.job"
 )
 _COST_UNKNOWN = "stage IN ('ready', 'saved') AND cost_usd IS NULL"
 
@@ -73,13 +71,13 @@ class SqliteReader:
     def attempts(self, job_id: str) -> list[Attempt]:
         """Return every submission of one job, the oldest first: no request id and no generation id is ever dropped."""
         rows = self._read(f"{_ATTEMPTS} WHERE jobs.id=? ORDER BY a.rowid", (job_id,))
-        earlier = [attempt for _, attempt in map(_attempt, rows)]
+        earlier = [attempt for _, attempt in map(attempt_of, rows)]
         record = self.find(job_id)
         return [*earlier, record.progress.attempt] if record and record.progress.has_attempt else earlier
 
     def earlier_attempts(self) -> Iterator[tuple[str, Attempt]]:
         """Give every submission that was replaced by another one, the oldest first, each with its job's id."""
-        return map(_attempt, self._rows(f"{_ATTEMPTS} ORDER BY a.rowid"))
+        return map(attempt_of, self._rows(f"{_ATTEMPTS} ORDER BY a.rowid"))
 
     def by_generation(self, generation_id: str) -> Record | None:
         """Return the job that a generation belongs to, or None."""
@@ -185,11 +183,6 @@ class SqliteReader:
     def _read_folders(self) -> None:
         self._folders: dict[str, int] = dict(self._read("SELECT path, rowid FROM folders"))
         self._paths = {number: path for path, number in self._folders.items()}
-
-
-def _attempt(row: tuple[Any, ...]) -> tuple[str, Attempt]:
-    job_id, *values, stage, cost = row
-    return job_id, Attempt._make((*values, Stage(stage), cost))
 
 
 def _of_run(run: int | None) -> str:
