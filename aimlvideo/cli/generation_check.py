@@ -125,7 +125,7 @@ def completed_since(failed: Iterable[Record], settings: ClientOptions) -> tuple[
 
     And those of the jobs that it is too busy to be asked about. Without a key nobody is asked.
     """
-    asked = [record for record in failed if may_have_completed(*record)]
+    asked = [record for record in failed if may_have_completed(record)]
     completed: set[str] = set()
     unknown: set[str] = set()
 

@@ -150,14 +150,15 @@ class RunSession:
 
     def _ended_before(self, journal: Journal) -> Iterator[Result]:
         """Give the jobs in scope that have ended and are not gone on with: a program reads a line for them, too."""
-        for job, progress in journal.ended_jobs(run=self.run):
-            if progress.stage is Stage.SAVED or not self.options.retry_failed or is_still_refused(job, progress):
-                yield Result.of(job, progress, self.options.output)
+        for record in journal.ended_jobs(run=self.run):
+            is_saved = record.progress.stage is Stage.SAVED
+            if is_saved or not self.options.retry_failed or is_still_refused(record):
+                yield Result.of(*record, self.options.output)
 
     def _retried(self, journal: Journal) -> int:
         """Return how many failed jobs are tried again; say how many are not: moderation refused what they still are."""
         failed = [record for record in journal.ended_jobs(run=self.run) if record.progress.stage is Stage.FAILED]
-        refused = sum(is_still_refused(*record) for record in failed)
+        refused = sum(is_still_refused(record) for record in failed)
         if refused:
             self.terminal.say(not_retried(refused))
         return len(failed) - refused

@@ -363,7 +363,7 @@ def _plan(journal: SyncPostgresJournal, reader: JobReader, lines: Iterator[Line]
 def _queue_failed(journal: SyncPostgresJournal, settings: ClientOptions | None) -> tuple[int, int, int]:
     """Queue the failed jobs again; return how many, and how many not: refused by moderation, or nobody can be asked."""
     failed = list(journal.failed_jobs())
-    allowed = [record for record in failed if not is_still_refused(*record)]
+    allowed = [record for record in failed if not is_still_refused(record)]
     # Where the service can be asked: a generation that has completed since is not bought again.
     completed, unknown = completed_since(allowed, settings) if settings is not None else (set[str](), set[str]())
     retried = [record for record in allowed if record.job.id not in unknown]

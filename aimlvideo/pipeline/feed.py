@@ -100,7 +100,7 @@ class Feed:
         if not self.run.spec.retries or entry.progress.stage is not Stage.PLANNED:
             return False
         record = self.run.spec.journal.find(entry.job.id)
-        if record is None or not may_have_completed(*record):
+        if record is None or not may_have_completed(record):
             return False
         self._failed_before[entry] = record.progress
         if not record.progress.cost_usd:

@@ -6,59 +6,59 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.job import Record, VideoJob
 from aimlvideo.core.jobs.stages import WITHOUT_GENERATION, Stage
 from aimlvideo.errors import ContentRefused, GenerationFailed
 
 
 def jobs_to_resume(records: Iterator[Record]) -> Iterator[Record]:
     """Give the jobs as they go on; what moderation refused is not tried again unchanged."""
-    for job, progress in records:
-        if progress.stage is not Stage.FAILED or _has_unknown_content(job, progress):
-            yield Record(job, progress)
-        elif not is_still_refused(job, progress):
-            yield Record(job, progress.for_retry())
+    for record in records:
+        if record.progress.stage is not Stage.FAILED or _has_unknown_content(record):
+            yield record
+        elif not is_still_refused(record):
+            yield Record(record.job, record.progress.for_retry())
 
 
 def may_be_bought(record: Record, *, retry_failed: bool) -> bool:
     """Tell whether a run may buy a clip for a job that stands so: a lost answer may have to be sent again."""
     progress = record.progress
     if progress.stage is Stage.FAILED:
-        is_kept = is_still_refused(*record) or _has_unknown_content(*record)
+        is_kept = is_still_refused(record) or _has_unknown_content(record)
         return retry_failed and progress.for_retry().stage is Stage.PLANNED and not is_kept
     return progress.stage in WITHOUT_GENERATION
 
 
-def _has_unknown_content(job: VideoJob, progress: Progress) -> bool:
+def _has_unknown_content(record: Record) -> bool:
     """Tell whether a failed job cannot be sent again: it was adopted, or its journal rebuilt, and no file names it."""
+    job, progress = record
     # The model alone would do for some: a clip of nothing that anybody asked for.
     return not job.params and progress.request_id is None and progress.for_retry().stage is Stage.PLANNED
 
 
-def is_still_refused(job: VideoJob, progress: Progress) -> bool:
+def is_still_refused(record: Record) -> bool:
     """Tell whether moderation would refuse a job again: it did, and no file that the job names has changed since.
 
     A job's words cannot change under its id, but the file of a picture can be replaced by another of the same name.
     """
-    if not isinstance(progress.error, ContentRefused):
-        return False
-    return not _has_newer_files(job, progress)
+    return isinstance(record.progress.error, ContentRefused) and not _has_newer_files(record)
 
 
-def may_have_completed(job: VideoJob, progress: Progress) -> bool:
+def may_have_completed(record: Record) -> bool:
     """Tell whether a failed job's generation is worth another question: a service may repair what failed.
 
     With another picture than then, it would be another clip. So what moderation refused is never asked about: it is
     tried again with another picture only.
     """
+    progress = record.progress
     is_known = progress.stage is Stage.FAILED and progress.generation_id is not None
-    return is_known and isinstance(progress.error, GenerationFailed) and not _has_newer_files(job, progress)
+    return is_known and isinstance(progress.error, GenerationFailed) and not _has_newer_files(record)
 
 
-def _has_newer_files(job: VideoJob, progress: Progress) -> bool:
+def _has_newer_files(record: Record) -> bool:
     """Tell whether a file that a job names has changed since it was sent."""
-    sent_at = progress.submitted_at or progress.completed_at or 0.0
-    return any(modified > sent_at for modified in _modified(job))
+    sent_at = record.progress.submitted_at or record.progress.completed_at or 0.0
+    return any(modified > sent_at for modified in _modified(record.job))
 
 
 def _modified(job: VideoJob) -> Iterator[float]:

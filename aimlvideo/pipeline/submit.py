@@ -78,9 +78,7 @@ class Submit:
             # Its run was left meanwhile: a slot that nobody holds any more would be lost.
             if entry.ended:
                 entry.release_slot()
-        if entry.run.halted is not None:
-            entry.end(entry.run.halted)
-        return not entry.ended
+        return _is_wanted(entry)
 
     async def __call__(self, entry: Entry) -> None:
         """See an admitted job to the service; a service that is busy is asked again, later."""

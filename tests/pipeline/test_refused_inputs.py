@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import ContentRefused, GenerationFailed
 from aimlvideo.pipeline.retries import is_still_refused
@@ -16,7 +16,8 @@ REFUSED_AT = 1_000_000.0
 
 def is_refused(folder: Path, error: Exception, **params: Any) -> bool:
     job = VideoJob("m", id="a", prompt="waves", **params).with_base_folder(folder)
-    return is_still_refused(job, Progress(Stage.FAILED, submitted_at=REFUSED_AT, error=error))  # type: ignore[arg-type]
+    progress = Progress(Stage.FAILED, submitted_at=REFUSED_AT, error=error)  # type: ignore[arg-type]
+    return is_still_refused(Record(job, progress))
 
 
 def test_a_refused_job_may_be_sent_again_when_one_of_its_files_was_replaced(tmp_path: Path) -> None:

@@ -218,9 +218,10 @@ class _ClipJournal:
         with read_journal(path) as opened:
             # What was sent, and is planned again without its id, was refused.
             stages = {attempt.stage for _, attempt in opened.earlier_attempts()} - {Stage.SUBMITTING}
-            for job, progress in opened.all_jobs():
+            for record in opened.all_jobs():
+                job, progress = record
                 # The service may complete what failed, and charges it then: whoever tries it again asks first.
-                if may_have_completed(job, progress):
+                if may_have_completed(record):
                     return False
                 if job.id != self.job.id or progress.has_attempt or progress.stage is not Stage.PLANNED:
                     stages.add(progress.stage)
@@ -285,7 +286,7 @@ def _job_of(clip: ClipInputs, settings: ClientOptions, *, sandbox: bool) -> Vide
 async def _see_saved(result: Result, clip: _ClipJournal, journal: Journal) -> Result:
     """Save a clip and write down what came of it in its open journal; return its result as a program reads it."""
     record = journal.find(clip.job.id)
-    if record is not None and record.progress.stage is Stage.FAILED and not may_have_completed(*record):
+    if record is not None and record.progress.stage is Stage.FAILED and not may_have_completed(record):
         # Whoever gives the command again after this wants it tried again.
         journal.step(clip.job, Progress())
     try:
