@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,7 +28,6 @@ from aimlvideo.core.jobs.file_names import RESULTS
 from aimlvideo.core.jobs.job import Progress, Result
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.core.jobs.templates import MATRIX
-from aimlvideo.core.links import LOOPBACK
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.distributed.list_board import open_list_board
 from aimlvideo.distributed.open_worker import open_worker
@@ -280,10 +278,9 @@ class SharedJobs:
     def serve_board(self, folder: Path, at: Address) -> int:
         """Serve the board of the whole list until a signal comes; return the exit code."""
         host, port = at
-        token = "" if host in LOOPBACK else secrets.token_urlsafe(18)
 
         async def serve(where: str) -> None:
-            async with open_list_board(where, folder, _of_all, host=host, port=port, token=token) as url:
+            async with open_list_board(where, folder, _of_all, host=host, port=port) as url:
                 self._terminal.say(f"the board is at {url}")
                 if self._terminal.json:
                     self._terminal.value({"board": url})

@@ -73,7 +73,7 @@ class _ListWatch:
 
 @asynccontextmanager
 async def open_list_board(
-    dsn: str, folder: Path, status_line: Callable[[Account], str], *, host: str, port: int, token: str = ""
+    dsn: str, folder: Path, status_line: Callable[[Account], str], *, host: str, port: int
 ) -> AsyncIterator[str]:
     """Serve the board of a list until the block is left; give its URL. The clips are those of a folder.
 
@@ -99,6 +99,6 @@ async def open_list_board(
                 log.warning("%s", error)
 
     await anyio.to_thread.run_sync(watch.read)
-    board = Board(folder, watch, line, token, page=page, changes=changes)
+    board = Board(folder, watch, line, page=page, changes=changes)
     async with board.served(host, port, follow) as url:
         yield url

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -101,7 +102,6 @@ class Board:
         folder: Path,
         journal: _JobFinder,
         status_line: Callable[[], str],
-        token: str = "",
         *,
         page: Callable[[int], str] | None = None,
         changes: ChangeLog | None = None,
@@ -111,7 +111,7 @@ class Board:
         self._folder = folder
         self._journal = journal
         self._status_line = status_line
-        self._token = token
+        self._token = ""
         self._readers: set[Any] = set()
         self._sent_up_to = 0
         self._line = ""
@@ -120,19 +120,23 @@ class Board:
     @classmethod
     @asynccontextmanager
     async def serve(
-        cls, run: Run, status_line: Callable[[], str], *, host: str = "127.0.0.1", port: int = 0, token: str = ""
+        cls, run: Run, status_line: Callable[[], str], *, host: str = "127.0.0.1", port: int = 0
     ) -> AsyncIterator[str]:
         """Serve the board of a run until the block is left; give its URL. Raises SettingsError where it cannot."""
         assert run.spec.folder is not None
         with read_journal(run.spec.folder / JOURNAL) as journal:
-            board = cls(run.spec.folder, journal, status_line, token)
+            board = cls(run.spec.folder, journal, status_line)
             async with board.served(host, port) as url:
                 run.watchers.append(board.on_step)
                 yield url
 
     @asynccontextmanager
     async def served(self, host: str, port: int, *also: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[str]:
-        """Serve the board, and keep it up to date, until the block is left; give its URL. Raises SettingsError."""
+        """Serve the board, and keep it up to date, until the block is left; give its URL. Raises SettingsError.
+
+        Beyond this machine it stands behind a token of its own, which is in the URL.
+        """
+        self._token = "" if host in LOOPBACK else secrets.token_urlsafe(18)
         runner = web.AppRunner(self.application(), access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         try:

@@ -44,7 +44,7 @@ class ServedRun:
 
 
 @asynccontextmanager
-async def a_run(folder: Path, token: str = "") -> AsyncIterator[ServedRun]:
+async def a_run(folder: Path, host: str = "127.0.0.1") -> AsyncIterator[ServedRun]:
     """Give a run of two planned jobs with a board."""
 
     async def nothing(*_: Any) -> Path:
@@ -55,7 +55,7 @@ async def a_run(folder: Path, token: str = "") -> AsyncIterator[ServedRun]:
         run = ServedRun(batch, {})
         for name in ("first", "second"):
             await run.come_in(name)
-        async with Board.serve(batch, lambda: "as it should be", token=token) as run.url:
+        async with Board.serve(batch, lambda: "as it should be", host=host) as run.url:
             yield run
         batch.leave()
         tasks.cancel_scope.cancel()
@@ -165,10 +165,15 @@ def test_another_name_for_this_machine_is_turned_away(running: Any) -> None:
 
 
 @pytest.mark.real_time
-def test_with_a_token_nothing_is_served_without_it(tmp_path: Path, clip: Path) -> None:
+def test_at_another_address_than_this_machines_own_nothing_is_served_without_the_token(
+    tmp_path: Path, clip: Path
+) -> None:
     (tmp_path / "a.mp4").write_bytes(clip.read_bytes())
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(a_run(tmp_path, "s3cret")) as run:
-        root = run.url.removesuffix("s3cret/")
+    # Of this machine, too, and none of the names by which only this machine is meant.
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(a_run(tmp_path, "127.0.0.2")) as run:
+        root, token, _ = run.url.rsplit("/", 2)
+        assert len(token) >= 20
+        root += "/"
         assert [asked(root + path)[0] for path in ("", "x/", "x/events", "x/clips/a.mp4", "clips/a.mp4")] == [404] * 5
         assert asked(run.url, Host="this-machine:80")[0] == 200
         assert asked(f"{run.url}clips/a.mp4")[1] == clip.read_bytes()
