@@ -19,7 +19,7 @@ from aimlvideo.core.services import service_of
 from aimlvideo.core.wires.base import Ledger
 from aimlvideo.errors import ServiceError, Unclear, UsageError
 from aimlvideo.shell import clock
-from aimlvideo.shell.journal.base import JournalReader
+from aimlvideo.shell.journal.base import SERVICE, JournalReader
 
 
 def reconcile_jobs(journal: JournalReader, settings: ClientOptions, terminal: Terminal) -> int:
@@ -29,7 +29,7 @@ def reconcile_jobs(journal: JournalReader, settings: ClientOptions, terminal: Te
     """
     if journal.fact(SANDBOX):
         raise UsageError("these clips are an embedded sandbox's: nothing was paid, so no ledger has them")
-    settings = {**settings, "service": journal.fact("service") or settings["service"]}
+    settings = {**settings, "service": journal.fact(SERVICE) or settings["service"]}
     service = service_of(settings["service"])
     ledger = service.ledger
     if ledger is None:

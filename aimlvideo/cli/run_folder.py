@@ -16,7 +16,7 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.files.output_folders import open_folder_journal
-from aimlvideo.shell.journal.base import Journal
+from aimlvideo.shell.journal.base import SERVICE, Journal
 from aimlvideo.shell.journal.sqlite import SqliteJournal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 
@@ -90,14 +90,14 @@ class RunFolder:
 
     def service(self, service: str | None = None) -> str:
         """Return the service that the folder was begun with. Raises UsageError where another one was named."""
-        begun = self.fact("service")
+        begun = self.fact(SERVICE)
         self._refuse_other_service(begun, service or begun)
         return service or begun or DEFAULT_SERVICE
 
     def claim_service(self, journal: Journal, service: str) -> None:
         """Note with which service the folder is begun. Raises UsageError where it has another one's ids."""
-        self._refuse_other_service(journal.fact("service"), service)
-        journal.note("service", service)
+        self._refuse_other_service(journal.fact(SERVICE), service)
+        journal.note(SERVICE, service)
 
     def claim(self, journal: Journal, *, sandbox: bool) -> None:
         """Note whose clips the folder has. Raises UsageError where bought clips and a sandbox's would be mixed."""

@@ -40,7 +40,7 @@ from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, JobFile
 from aimlvideo.shell.files.json_jobs import Line
 from aimlvideo.shell.files.output_folders import checked_folder
 from aimlvideo.shell.files.results_file import ResultsFile
-from aimlvideo.shell.journal.base import UPLOAD
+from aimlvideo.shell.journal.base import SERVICE, UPLOAD
 from aimlvideo.shell.journal.postgres_connection import (
     AWAY,
     Database,
@@ -150,14 +150,14 @@ class SharedJobs:
         queued = 0
         with resolved_dsn(self._dsn) as database, open_sync_journal(database) as journal:
             service = reader.options.service
-            if (begun := journal.fact("service") or service) != service:
+            if (begun := journal.fact(SERVICE) or service) != service:
                 raise UsageError(f"these jobs were started with --service {begun}: use that, or another database")
 
             def queue(new: NewJobs) -> None:
                 nonlocal queued
                 consent.ask(new, tally, facts, self._terminal)
                 matrix = "yes" if reader.options.matrix else None
-                _note_facts(journal, {"service": service, MATRIX: matrix, UPLOAD: upload})
+                _note_facts(journal, {SERVICE: service, MATRIX: matrix, UPLOAD: upload})
                 queued += enqueue_jobs(journal.db, new.ids)
 
             with file.lines(reader.catalog, defaults) as lines, journal.planning(queue):
@@ -305,7 +305,7 @@ class SharedJobs:
             record = journal.find(job_id)
             if record is None:
                 raise UsageError(f"there is no job {job_id!r} in this database")
-            service = journal.fact("service") or DEFAULT_SERVICE
+            service = journal.fact(SERVICE) or DEFAULT_SERVICE
             settings = ServiceOptions(service=service, base_url=base_url, api_key=api_key).client_options()
             settlement = Settlement.of(journal, record, generation)
             progress = checked_settlement(settlement, settings, self._terminal)

@@ -27,6 +27,7 @@ from aimlvideo.errors import DatabaseAway, InDoubt, InvalidJobs, Problem, Settin
 from aimlvideo.pipeline.job_sources import job_of_mapping
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.media import local_files_of
+from aimlvideo.shell.journal.base import SERVICE
 from aimlvideo.shell.journal.postgres_connection import (
     AGAIN,
     AWAY,
@@ -241,11 +242,11 @@ class JobList:
     def _plan(self, jobs: list[VideoJob]) -> list[str]:
         """Write jobs down and queue them in one transaction, over a connection that blocks: in a thread."""
         with open_sync_journal(self._dsn) as journal:
-            if (begun := journal.fact("service") or self._service) != self._service:
+            if (begun := journal.fact(SERVICE) or self._service) != self._service:
                 raise SettingsError(f"these jobs were started with service={begun!r}: use that, or another database")
 
             def queue(new: NewJobs) -> None:
-                journal.note("service", self._service)
+                journal.note(SERVICE, self._service)
                 enqueue_jobs(journal.db, new.ids)
 
             if problems := list(chain_problems(jobs, lambda name: journal.find(name) is not None)):

@@ -24,7 +24,7 @@ from aimlvideo.errors import Busy, GenerationFailed, Rejected, ServiceError, Set
 from aimlvideo.shell.files.object_stores import ClipStore, open_worker_store
 from aimlvideo.shell.files.uploads import UploadStore
 from aimlvideo.shell.http.retrying import retrying
-from aimlvideo.shell.journal.base import UPLOAD
+from aimlvideo.shell.journal.base import SERVICE, UPLOAD
 from aimlvideo.shell.journal.postgres import PostgresJournal, open_postgres_journal
 from aimlvideo.shell.journal.postgres_connection import AWAY, Connection, Database
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
@@ -32,8 +32,8 @@ from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 log = logging.getLogger("aimlvideo.worker")
 NO_GENERATION = "aimlvideo-key-check"
 GATEWAY_AWAY = (None, 502, 504)
-SERVICE = """
-    INSERT INTO aimlvideo_facts VALUES ('service', %s) ON CONFLICT (name) DO UPDATE SET name = EXCLUDED.name
+CLAIM_FACT = """
+    INSERT INTO aimlvideo_facts VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET name = EXCLUDED.name
     RETURNING value
 """
 
@@ -176,7 +176,7 @@ async def _queued_upload(connection: Connection) -> UploadStore | None:
 
 async def _agree_on_service(connection: Connection, service: str) -> None:
     """Keep all workers to one service: the ids of one mean nothing to another."""
-    row = await (await connection.execute(SERVICE, (service,))).fetchone()
+    row = await (await connection.execute(CLAIM_FACT, (SERVICE, service))).fetchone()
     if row and row[0] != service:
         raise SettingsError(f"these jobs were queued with --service {row[0]}: use that, or another database")
 

@@ -22,6 +22,7 @@ from aimlvideo.core.services import service_of
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.files.object_stores import is_remote
 from aimlvideo.shell.files.results_file import ResultsFile
+from aimlvideo.shell.journal.base import SERVICE
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
@@ -58,7 +59,7 @@ def recover_journal(folder: Path, settings: ClientOptions, terminal: Terminal, s
         part = folder / f"{JOURNAL}.recovering"
         part.unlink(missing_ok=True)
         async with open_journal(part, create=True) as journal:
-            journal.note("service", service)
+            journal.note(SERVICE, service)
             journal.note(STORE, store or "")
             with journal.planning():
                 for row in rows:

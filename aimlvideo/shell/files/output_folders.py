@@ -24,7 +24,7 @@ from aimlvideo.errors import JournalError, SettingsError, VideoError
 from aimlvideo.shell.descriptors import BREATH, BREATHS, are_exhausted
 from aimlvideo.shell.files.downloads import is_whole_file
 from aimlvideo.shell.files.results_file import ResultsFile
-from aimlvideo.shell.journal.base import Journal
+from aimlvideo.shell.journal.base import SERVICE, Journal
 
 if TYPE_CHECKING:
     from aimlvideo.shell.files.uploads import Uploads
@@ -179,12 +179,12 @@ def _claim_service(journal: Journal, folder: Path, service: str) -> None:
 
     Looked for at another service, a lost submission is not there, and would be bought again.
     """
-    begun = journal.fact("service")
+    begun = journal.fact(SERVICE)
     if begun not in (None, service):
         raise SettingsError(f"{folder} was started with service={begun!r}: use that, or another folder")
     # Of an earlier release's folder nobody knows it.
     if begun is None and not journal.counts():
-        journal.note("service", service)
+        journal.note(SERVICE, service)
 
 
 def _name(path: Path) -> Path:

@@ -9,6 +9,8 @@ from typing import Protocol
 
 from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob
 
+SERVICE = "service"
+"""The fact of a journal that says whose generations its ids are: at another service they mean nothing."""
 UPLOAD = "upload"
 """The fact of a journal that says where its local files go, for `resume` and for workers."""
 MOST_EARLIER = 10_000
