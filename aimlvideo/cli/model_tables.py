@@ -198,7 +198,7 @@ def _inputs(model: Model) -> list[str]:
 def _kinds(param: Param) -> Iterator[str]:
     if param.media:
         yield from ("image", "video") if param.media == "any" else (param.media,)
-    for part in (*(param.fields or {}).values(), *param.any_of, *((param.item,) if param.item else ())):
+    for part in param.parts:
         yield from _kinds(part)
 
 

@@ -63,6 +63,11 @@ class Param:
     legacy: bool = False
 
     @property
+    def parts(self) -> tuple[Param, ...]:
+        """What it is made of: an object's fields, its forms, the entries of a list."""
+        return (*(self.fields or {}).values(), *self.any_of, *((self.item,) if self.item else ()))
+
+    @property
     def holds_media(self) -> bool:
         """Say whether a file may stand anywhere in this parameter."""
         return self.media is not None or _any_part_holds_media(self)
@@ -121,8 +126,7 @@ class Param:
 # Asked of every parameter of every job, and always the same; not when a catalogue is read: a command needs few of them.
 @lru_cache(maxsize=8192)
 def _any_part_holds_media(param: Param) -> bool:
-    parts = (*(param.fields or {}).values(), *param.any_of, *((param.item,) if param.item else ()))
-    return any(part.holds_media for part in parts)
+    return any(part.holds_media for part in param.parts)
 
 
 class Rule(NamedTuple):
