@@ -10,7 +10,8 @@
    developers that `codegen/builders.py` lists; the models of others are named in `generate` and `VideoJob`.
 4. `python -m tests.schemas FOLDER`: make the published shapes of answers again from a folder of OpenAPI documents.
 
-What the documents say in prose only stands in `core/catalog/corrections.py`, each rule with its source. Between
+What the documents say in prose only stands in `core/catalog/corrections.py`, each rule with its source; a new one is
+taken into the catalogue by `python -m aimlvideo.codegen catalog aimlvideo/core/catalog/catalog.json`. Between
 releases `aimlvideo models --refresh` reads the service's own documents.
 """
 
