@@ -14,6 +14,8 @@ from aimlvideo.core.wires.aimlapi import UNIVERSAL
 
 NOT_IN_DOCUMENTS = ("developer", "documented_seconds", "aliases")
 """What a model's entry has from elsewhere, and no document says."""
+SERVICES = ("service", "other_services")
+"""Who has a model, where that is not AI/ML API."""
 PATIENCE = 60.0
 """Seconds for which an address may take to answer."""
 
@@ -64,6 +66,7 @@ def convert(facts: Mapping[str, Any], *more: Mapping[str, Any]) -> dict[str, Any
         gathered |= newer.get("new_models") or newer["models"]
     models = {
         name: correct(name, model["path"], _known_fields(model["params"]), model.get("documented_seconds"))
+        | {key: model[key] for key in SERVICES if key in model}
         for name, model in sorted(gathered.items())
     }
     return {"source": facts["source"], "service": "aimlapi", "models": models}

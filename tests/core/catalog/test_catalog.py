@@ -186,6 +186,12 @@ def test_the_shipped_file_is_what_the_converter_writes() -> None:
     assert dump(convert(facts)) == SHIPPED.read_text("utf-8")
 
 
+def test_a_model_of_another_service_is_still_that_ones_when_the_catalogue_is_made_anew() -> None:
+    model = {"path": "/clips", "params": {}, "service": "another", "other_services": ["a-third"]}
+    made = convert({"source": "", "models": {"one": model}})["models"]["one"]
+    assert (made["service"], made["other_services"]) == ("another", ["a-third"])
+
+
 def test_what_only_the_legacy_url_takes_is_marked_so_in_a_document_that_is_read_anew() -> None:
     for model in CATALOG:
         legacy = {name for name, param in model.params.items() if param.legacy}
