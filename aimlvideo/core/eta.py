@@ -14,8 +14,6 @@ SHORTEST_MEDIAN = 5.0
 """Seconds: a published median below this is that of the request, not of the generation."""
 P90 = 1.2816
 """How many standard deviations above its median the 90th percentile of a normal law lies."""
-LEAST_PULL = 3.0
-"""Seconds in which a shown estimate follows at least."""
 
 
 class Remaining(NamedTuple):
@@ -132,17 +130,6 @@ class Durations(NamedTuple):
 
 def _sigma(durations: Durations) -> float:
     return log(max(durations.p90, durations.p50) / durations.p50) / P90
-
-
-def smoothed(shown: float, estimated: float, elapsed: float) -> float:
-    """Return the seconds to go that are shown `elapsed` seconds after `shown` was, for what is estimated now.
-
-    It counts down by itself and comes near to the estimate in a sixth of the lesser of both, so that one clip that
-    ends early or late does not make the number jump.
-    """
-    counted_down = max(0.0, shown - elapsed)
-    pull = 1.0 - exp(-elapsed / max(LEAST_PULL, min(counted_down, estimated) / 6))
-    return counted_down + pull * (estimated - counted_down)
 
 
 DEFAULT_DURATIONS = Durations(120.0, 300.0)

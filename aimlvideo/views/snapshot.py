@@ -6,12 +6,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from math import inf
+from math import exp, inf
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import anyio
 
-from aimlvideo.core.eta import DEFAULT_DURATIONS, Remaining, smoothed, time_left
+from aimlvideo.core.eta import DEFAULT_DURATIONS, Remaining, time_left
 from aimlvideo.core.formatting import format_seconds, format_spent, format_usd, pluralize, redact_for_display
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 MEMORY = 120.0
 """Seconds over which the pace is taken."""
+
+LEAST_PULL = 3.0
+"""Seconds in which the shown time to go follows a new estimate at least."""
 
 SHARE = 0.005
 """The share of a core that drawing may cost: what is dear to draw is drawn more rarely."""
@@ -203,8 +206,8 @@ class RunWatcher:
             self._eta = estimated
         else:
             elapsed = now - self._eta_at
-            likely = smoothed(self._eta[0], estimated[0], elapsed)
-            self._eta = likely, max(likely, smoothed(self._eta[1], estimated[1], elapsed))
+            likely = _smoothed(self._eta[0], estimated[0], elapsed)
+            self._eta = likely, max(likely, _smoothed(self._eta[1], estimated[1], elapsed))
         self._eta_at = now
         return self._eta
 
@@ -259,3 +262,14 @@ def _limiter_wait(limiters: Limiters) -> str:
     if not slots.has_room():
         return f"waiting for a free slot: {slots.taken} of {slots.limit} are taken"
     return f"waiting: rate limit of {gate.rate.per_second:.3g} submissions/s"
+
+
+def _smoothed(shown: float, estimated: float, elapsed: float) -> float:
+    """Return the seconds to go that are shown `elapsed` seconds after `shown` was, for what is estimated now.
+
+    It counts down by itself and comes near to the estimate in a sixth of the lesser of both, so that one clip that
+    ends early or late does not make the number jump.
+    """
+    counted_down = max(0.0, shown - elapsed)
+    pull = 1.0 - exp(-elapsed / max(LEAST_PULL, min(counted_down, estimated) / 6))
+    return counted_down + pull * (estimated - counted_down)
