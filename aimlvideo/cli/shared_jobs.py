@@ -31,7 +31,7 @@ from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.distributed.list_board import open_list_board
 from aimlvideo.distributed.open_worker import open_worker
-from aimlvideo.distributed.queue import JobQueue, enqueue_jobs, planned_without_place
+from aimlvideo.distributed.queue import JobQueue, enqueue_jobs, enqueue_stranded
 from aimlvideo.distributed.shared_account import Account, AccountLimits
 from aimlvideo.distributed.worker import Stopped, Worker
 from aimlvideo.errors import InvalidJobs, UsageError
@@ -171,7 +171,7 @@ class SharedJobs:
             retried, refused, unknown = _queue_failed(journal, consent.settings) if retry_failed else (0, 0, 0)
             # Also jobs that another command planned and died over: whatever was begun has a place in the queue.
             queued += retried + enqueue_jobs(journal.db, journal.begun_ids(), begun=True)
-            queued += enqueue_jobs(journal.db, planned_without_place(journal.db, names))
+            queued += enqueue_stranded(journal.db, names)
         reader.say_remarks(self._terminal.remark)
         self._say_queued(queued, refused, unknown)
         return 0

@@ -21,7 +21,7 @@ from aimlvideo.core.jobs.chains import chain_problems
 from aimlvideo.core.jobs.job import Progress, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.services import DEFAULT_SERVICE
-from aimlvideo.distributed.queue import enqueue_jobs, planned_without_place
+from aimlvideo.distributed.queue import enqueue_jobs, enqueue_stranded
 from aimlvideo.distributed.shared_account import Account
 from aimlvideo.errors import DatabaseAway, InDoubt, InvalidJobs, Problem, SettingsError, UsageError, VideoError
 from aimlvideo.pipeline.job_sources import job_of_mapping
@@ -253,7 +253,7 @@ class JobList:
                 raise InvalidJobs(problems)
             with journal.planning(queue):
                 ids = [journal.plan(job, distinct=job.derived).job.id for job in jobs]
-            enqueue_jobs(journal.db, planned_without_place(journal.db, ids))
+            enqueue_stranded(journal.db, ids)
             return ids
 
     def _check(self) -> None:

@@ -163,14 +163,14 @@ class JobQueue:
         await self.connection.execute(f"DELETE FROM {self._queries.qbe.qualified.queue_table_log} WHERE aggregated")
 
 
-def planned_without_place(connection: psycopg.Connection[Any], names: Sequence[str]) -> list[str]:
-    """Return which of these jobs are planned and have no place in the queue: nobody would ever take them."""
+def enqueue_stranded(connection: psycopg.Connection[Any], names: Sequence[str]) -> int:
+    """Queue those of these jobs that are planned and have no place, as nobody would ever take them; return how many."""
     table = SyncQueries(SyncPsycopgDriver(connection)).qbq.qualified.queue_table
     # With their status, because the queue's index is of such places alone.
     live = f"SELECT FROM {table} WHERE dedupe_key = 'aimlvideo:' || job.id AND status IN ('queued', 'picked')"
     lost = "SELECT id FROM aimlvideo_jobs job WHERE id = ANY(%s) AND stage = 'planned'"
     rows = connection.execute(f"{lost} AND NOT EXISTS ({live}) ORDER BY seq", ([*names],))
-    return [name for (name,) in rows]
+    return enqueue_jobs(connection, [name for (name,) in rows])
 
 
 def enqueue_jobs(
