@@ -186,7 +186,7 @@ def _about_model(job: VideoJob, catalog: Catalog, service: str) -> Iterator[Prob
         hint = f"did you mean {near!r}? Call it `model`" if near else "add `model`"
         yield Problem("model", "a model", "none", f"{hint}, or give --model MODEL")
     elif not isinstance(name, str):
-        yield Problem("model", "the id of a model", preview(name))
+        yield Problem("model", "the id of a model, as text", preview(name))
     elif model := catalog.find(name):
         hint = f"it belongs to {' and '.join(model.services)}: use --service {model.service}"
         yield Problem("model", f"a model of service {service}", repr(name), hint)
