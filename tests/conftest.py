@@ -221,7 +221,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     others: list[pytest.Item] = []
     modules: dict[Any, int] = {}
     for item in items:
-        if "server" in getattr(item, "fixturenames", ()):
+        if needs_database(item):
             shares[0].append(item)
         elif "browser" in item.keywords:
             shares[1 % len(shares)].append(item)
@@ -237,6 +237,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "own_sockets" in item.keywords and "real_time" not in item.keywords:
             item.fixturenames.append("own_sockets")  # type: ignore[attr-defined]
+
+
+def needs_database(item: pytest.Item) -> bool:
+    """Tell whether a test needs a PostgreSQL: by its fixtures, or by the kind of journal that it is one case of."""
+    case = getattr(item, "callspec", None)
+    return "server" in getattr(item, "fixturenames", ()) or (case is not None and "postgres" in case.params.values())
 
 
 @pytest.fixture(scope="session")

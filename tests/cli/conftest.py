@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import typer.main
+import typer.testing
 from typer.testing import CliRunner, Result
 
 from aimlvideo.cli.app import app
@@ -19,7 +21,19 @@ from tests.servers import sandbox_thread
 
 Command = Callable[..., Result]
 # What a command takes is the same each time: to read that off its function takes longer than most commands do.
+first_command = functools.cache(typer.main.get_command)
 typer.main.get_command = functools.cache(typer.main.get_command)
+
+
+def new_command(app: typer.Typer) -> Any:
+    """Return what a runner calls, with the list of commands as a new process has it: each is loaded into that."""
+    made = copy.copy(first_command(app))
+    if hasattr(made, "commands"):
+        made.commands = dict(made.commands)
+    return made
+
+
+typer.testing._get_command = new_command  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="module")

@@ -63,7 +63,7 @@ class Refusing(FakeService):
 
 
 async def test_a_429_on_one_status_check_stops_the_checks_of_all_generations_for_as_long_as_it_asks() -> None:
-    service = FakeService(seconds=300)
+    service = FakeService(seconds=60)
     service.checks.extend([None] * 25 + [answer(429, {"message": "slow down"}, retry_after="40")])
     async with FakeClient(service, poll="every:5") as client:
         results = await run_all(client, jobs(60))

@@ -111,7 +111,7 @@ async def test_a_limit_that_was_given_is_never_passed_however_long_all_goes_well
 
 async def test_where_no_limit_is_given_as_many_as_the_service_takes_are_outstanding() -> None:
     service = FakeService(seconds=60)
-    async with FakeClient(service, max_outstanding=None, poll="every:5") as client:
+    async with FakeClient(service, max_outstanding=None, poll="every:60") as client:
         await run_all(client, jobs(280))
     assert service.peak > 100
 
