@@ -10,7 +10,6 @@ from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.distributed.queue import JobQueue, enqueue_jobs
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from tests.distributed.test_fencing import plan
-from tests.distributed.test_worker import QUIET, SharedJobs
 
 pytestmark = pytest.mark.real_time
 
@@ -20,7 +19,6 @@ NAMES = ["a", "b"]
 @pytest.fixture
 def two_jobs(dsn: str) -> str:
     """Give a list with two jobs in its queue."""
-    SharedJobs(dsn, QUIET).init()
     plan(dsn, *(VideoJob("m", id=name) for name in NAMES))
     with open_sync_journal(dsn) as journal:
         enqueue_jobs(journal.db, NAMES)
