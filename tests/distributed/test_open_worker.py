@@ -1,4 +1,4 @@
-"""A worker begins only where it belongs: at a list of its service, in a database with the tables of this release."""
+"""A worker begins only where it belongs: where the list's service, tables and folder are its own."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from aimlvideo.distributed.open_worker import open_worker
+from aimlvideo.distributed.open_worker import _check_output, open_worker
 from aimlvideo.distributed.shared_account import AccountLimits
 from aimlvideo.errors import JournalError, SettingsError
+from aimlvideo.shell.files.object_stores import open_worker_store
+from aimlvideo.shell.journal.postgres_connection import Database
 from tests.cases import for_each
 
 pytestmark = pytest.mark.real_time
@@ -31,3 +33,18 @@ async def test_a_worker_is_refused_by_a_list_of_another_service_and_by_tables_of
     with pytest.raises((SettingsError, JournalError), match=words):
         async with open_worker(dsn, str(tmp_path), {"service": "aimlapi"}, AccountLimits()):
             pass
+
+
+async def test_a_worker_is_refused_whose_clips_would_go_elsewhere_and_leaves_nothing_there(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aimlvideo.distributed.open_worker.PAUSE", 0)
+    here, there = tmp_path / "here", tmp_path / "there"
+    async with Database(dsn).connection() as connection:
+        with open_worker_store(str(here), "a") as store:
+            token = await _check_output(connection, store)
+            assert await _check_output(connection, store) == token
+        refused = pytest.raises(SettingsError, match="is not where the clips of this job list go")
+        with open_worker_store(str(there), "b") as store, refused:
+            await _check_output(connection, store)
+    assert list(there.iterdir()) == []
