@@ -11,7 +11,6 @@ import psycopg
 import pytest
 
 from aimlvideo import JobList
-from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.shared_account import AccountLimits
@@ -19,7 +18,7 @@ from aimlvideo.errors import InvalidJobs
 from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from tests.distributed.test_exit_codes import command
-from tests.distributed.test_worker import QUIET, counts, opened, queue
+from tests.distributed.test_worker import counts, opened, queue
 from tests.waiting import until
 
 pytestmark = [pytest.mark.long, pytest.mark.real_time]
@@ -37,7 +36,6 @@ def shot(number: int, **more: Any) -> dict[str, Any]:
 @pytest.fixture
 def film(dsn: str, tmp_path: Path) -> str:
     """Give a database in whose queue four shots wait for each other, the last one first."""
-    SharedJobs(dsn, QUIET).init()
     queue(dsn, tmp_path, [shot(n) for n in (4, 3, 2, 1)])
     return dsn
 
@@ -105,7 +103,6 @@ async def test_a_failed_shot_fails_those_after_it_with_its_name_and_buys_none(fi
 
 async def test_shots_that_wait_for_each_other_or_for_nobody_are_refused(dsn: str, tmp_path: Path) -> None:
     circle = [shot(2, image_url={"from": "shot-3", "frame": "last"}), shot(3)]
-    await anyio.to_thread.run_sync(SharedJobs(dsn, QUIET).init)
     with pytest.raises(InvalidJobs, match="wait for each other"):
         await anyio.to_thread.run_sync(queue, dsn, tmp_path, circle)
     with pytest.raises(InvalidJobs, match="'shot-2'"):

@@ -39,7 +39,6 @@ TEXT = "alibaba/wan-2-6-t2v"
 @pytest.fixture
 def enqueue(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, dict[str, Any]]]:
     """Give a command that queues, in a folder of its own, and returns what was planned: parameters by id."""
-    SharedJobs(dsn, QUIET).init()
     monkeypatch.chdir(tmp_path)
 
     def run(*words: str, piped: str | None = None) -> dict[str, dict[str, Any]]:

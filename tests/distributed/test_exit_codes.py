@@ -16,12 +16,11 @@ from typer.testing import CliRunner
 from aimlvideo import JobList
 from aimlvideo.cli.app import app
 from aimlvideo.cli.exit_codes import exit_code_of
-from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import DatabaseAway, JournalError, OverBudget, Refused, SettingsError, Unavailable, VideoError
 from aimlvideo.sandbox import Behaviour, Sandbox
 from tests.cases import for_each
-from tests.distributed.test_worker import QUIET, counts, job, opened, queue, queued
+from tests.distributed.test_worker import counts, job, opened, queue, queued
 from tests.postgres_server import Server
 from tests.waiting import until
 
@@ -148,7 +147,6 @@ def test_status_asks_the_database_of_the_environment(queued: str) -> None:
 
 
 async def test_a_database_that_becomes_read_only_is_away(server: Server, dsn: str, tmp_path: Path) -> None:
-    await anyio.to_thread.run_sync(SharedJobs(dsn, QUIET).init)
     await anyio.to_thread.run_sync(queue, dsn, tmp_path, [job(n) for n in range(10)])
 
     def fail_over(state: str) -> None:
@@ -174,7 +172,6 @@ async def test_a_database_that_becomes_read_only_is_away(server: Server, dsn: st
 
 
 def test_enqueue_says_what_the_new_jobs_cost_and_takes_defaults_and_templates(dsn: str, tmp_path: Path) -> None:
-    SharedJobs(dsn, QUIET).init()
     (tmp_path / "prompts.txt").write_text("a ballerina\na whale\n")
     (tmp_path / "jobs.jsonl").write_text(json.dumps({**job(0), "matrix": {"duration": [5, 10]}}) + "\n")
 

@@ -14,10 +14,9 @@ import pytest
 from aiohttp import ClientSession, web
 
 from aimlvideo import JobList, Stage, VideoJob
-from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.errors import DatabaseAway, InvalidJobs, JournalError, SettingsError, UsageError
 from aimlvideo.sandbox import Behaviour, Sandbox
-from tests.distributed.test_worker import MODEL, QUIET, counts, job
+from tests.distributed.test_worker import MODEL, counts, job
 from tests.waiting import PATIENCE
 
 pytestmark = [pytest.mark.long, pytest.mark.real_time]
@@ -52,7 +51,6 @@ def application(dsn: str, output: Path) -> web.Application:
 
 
 async def test_a_web_application_queues_clips_that_another_process_makes(dsn: str, tmp_path: Path) -> None:
-    await anyio.to_thread.run_sync(SharedJobs(dsn, QUIET).init)
     runner = web.AppRunner(application(dsn, tmp_path / "out"))
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -87,7 +85,6 @@ def runner_url(runner: web.AppRunner) -> str:
 
 
 async def test_jobs_are_added_all_or_none_and_never_twice(dsn: str) -> None:
-    await anyio.to_thread.run_sync(SharedJobs(dsn, QUIET).init)
     async with JobList(dsn) as jobs:
         with pytest.raises(InvalidJobs, match="duration"):
             await jobs.add([job(0), job(1, duration=7)])
@@ -105,7 +102,6 @@ async def test_jobs_are_added_all_or_none_and_never_twice(dsn: str) -> None:
 async def test_results_come_as_they_end_and_end_with_the_last(dsn: str) -> None:
     from tests.distributed.test_shared_account import ask
 
-    await anyio.to_thread.run_sync(SharedJobs(dsn, QUIET).init)
     async with JobList(dsn) as jobs:
         await jobs.add([job(n) for n in range(3)])
         seen: list[str] = []
@@ -144,7 +140,6 @@ async def test_a_list_that_cannot_be_used_says_why_without_the_password(dsn: str
 
 @pytest.mark.parametrize("picture", ["secret.png", "/etc/hostname", "~/.ssh/id_rsa", "file:///etc/hostname"])
 async def test_a_list_for_strangers_takes_no_job_that_names_a_file(dsn: str, tmp_path: Path, picture: str) -> None:
-    await anyio.to_thread.run_sync(SharedJobs(dsn, QUIET).init)
     with_picture = "kling-video/v1.6/standard/image-to-video"
     async with JobList(dsn, local_files=False) as jobs:
         with pytest.raises(InvalidJobs, match="local_files=False"):

@@ -9,12 +9,11 @@ import anyio.to_thread
 import pytest
 from aiohttp import ClientSession
 
-from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.distributed.list_board import _ListWatch, open_list_board
 from aimlvideo.views.report.board import ChangeLog
 from tests.distributed.test_exit_codes import command
 from tests.distributed.test_shared_account import ask
-from tests.distributed.test_worker import QUIET, job, queue, queued
+from tests.distributed.test_worker import job, queue, queued
 
 __all__ = ["queued"]
 
@@ -76,6 +75,5 @@ async def test_the_page_has_all_jobs_and_then_what_happens(queued: str, tmp_path
 
 
 def test_a_board_of_a_folder_is_served_by_its_run(dsn: str, tmp_path: Path) -> None:
-    SharedJobs(dsn, QUIET).init()
     code, words = command("report", str(tmp_path), "--board", "0", dsn="")
     assert (code, "use `aimlvideo run --board`" in words) == (2, True), words

@@ -40,7 +40,6 @@ def rows_read(dsn: str) -> int:
 @pytest.fixture
 def long_list(dsn: str) -> str:
     """Give a list of many jobs, of which PostgreSQL believes that it is short."""
-    SharedJobs(dsn, QUIET).init()
     with psycopg.connect(dsn, autocommit=True) as db:
         for table in TABLES:
             db.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")

@@ -38,7 +38,6 @@ def file(dsn: str, tmp_path: Path) -> str:
     """Give a file of one job, which is queued."""
     path = tmp_path / "jobs.jsonl"
     path.write_text(json.dumps({**JOB, "id": "one"}) + "\n")
-    SharedJobs(dsn, QUIET).init()
     SharedJobs(dsn, QUIET).queue(str(path), ReaderOptions(), retry_failed=False)
     return str(path)
 

@@ -7,12 +7,10 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.sandbox import Sandbox
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from tests.distributed.test_exit_codes import command
-from tests.distributed.test_worker import QUIET
 from tests.servers import sandbox_thread
 
 pytestmark = [pytest.mark.long, pytest.mark.real_time]
@@ -27,7 +25,6 @@ def sandbox() -> Iterator[Sandbox]:
 @pytest.fixture
 def in_doubt(dsn: str) -> str:
     """Give a database with a job whose answer was lost."""
-    SharedJobs(dsn, QUIET).init()
     with open_sync_journal(dsn) as journal:
         journal.plan(VideoJob("alibaba/wan-2-6-t2v", id="a", prompt="Waves"))
     with psycopg.connect(dsn, autocommit=True) as db:

@@ -77,7 +77,6 @@ async def test_what_all_workers_spend_keeps_within_one_limit(queued: str, tmp_pa
 
 
 async def test_auto_finds_how_many_the_service_takes_once_for_all(dsn: str, tmp_path: Path) -> None:
-    await anyio.to_thread.run_sync(SharedJobs(dsn, QUIET).init)
     await anyio.to_thread.run_sync(queue, dsn, tmp_path, [job(n) for n in range(30)])
     async with Sandbox(Behaviour(seconds=0.3, video="tiny", max_concurrent=12)) as sandbox:
         one, other = (opened(dsn, tmp_path, sandbox.url, cap="auto") for _ in range(2))
@@ -121,7 +120,6 @@ async def test_a_wrong_key_and_an_absent_service_take_nothing(queued: str, tmp_p
 
 @pytest.mark.parametrize("service", ["kling", "aimlapi"])
 async def test_what_was_not_begun_goes_back_at_once_when_a_worker_stops(dsn: str, tmp_path: Path, service: str) -> None:
-    await anyio.to_thread.run_sync(SharedJobs(dsn, QUIET).init)
     lines = [job(n) for n in range(30)]
     if service == "kling":
         lines = [

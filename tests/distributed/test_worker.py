@@ -39,7 +39,6 @@ QUIET = Terminal(quiet=True)
 @pytest.fixture
 def queued(dsn: str, tmp_path: Path) -> str:
     """Give a database with 20 jobs in its queue."""
-    SharedJobs(dsn, QUIET).init()
     queue(dsn, tmp_path, [job(n) for n in range(20)])
     return dsn
 
@@ -96,7 +95,6 @@ async def test_a_queue_is_worked_off_and_the_cap_is_kept(queued: str, tmp_path: 
 
 
 async def test_a_worker_with_a_short_heartbeat_takes_what_comes_while_it_is_idle(dsn: str, tmp_path: Path) -> None:
-    await anyio.to_thread.run_sync(SharedJobs(dsn, QUIET).init)
     async with Sandbox(Behaviour(seconds=0.1, video="tiny")) as sandbox:
         opening = opened(dsn, tmp_path, sandbox.url, until_empty=False, heartbeat=1.0)
         async with opening as worker, anyio.create_task_group() as tasks:
@@ -109,7 +107,6 @@ async def test_a_worker_with_a_short_heartbeat_takes_what_comes_while_it_is_idle
 
 async def test_a_worker_without_local_files_sends_none_that_a_queued_job_names(dsn: str, tmp_path: Path) -> None:
     (tmp_path / "own.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"\0" * 64)
-    await anyio.to_thread.run_sync(SharedJobs(dsn, QUIET).init)
     picture = {"model": "kling-video/v1.6/pro/image-to-video", "prompt": "a", "image_url": str(tmp_path / "own.png")}
     async with JobList(dsn) as jobs, Sandbox(Behaviour(seconds=0.1, video="tiny")) as sandbox:
         name = await jobs.add(picture)
@@ -220,7 +217,6 @@ def _fetch(url: str) -> str:
 
 
 def test_a_file_with_a_mistake_queues_nothing(dsn: str, tmp_path: Path) -> None:
-    SharedJobs(dsn, QUIET).init()
     with pytest.raises(InvalidJobs, match="duration"):
         queue(dsn, tmp_path, [job(0), job(1, duration=7)])
     assert counts(dsn) == {}
@@ -300,7 +296,6 @@ async def test_the_page_and_the_results_of_all_workers_are_made_from_the_databas
 
 async def test_a_generation_of_several_clips_keeps_all_of_them(dsn: str, tmp_path: Path) -> None:
     walk = {"id": "walk", "model": "klingai/video-v3-omni-720p-text-to-video", "prompt": "a walk", "duration": 3}
-    await anyio.to_thread.run_sync(SharedJobs(dsn, QUIET).init)
     await anyio.to_thread.run_sync(queue, dsn, tmp_path, [walk])
     async with Sandbox(Behaviour(seconds=0.1, video="tiny", several_clips=1.0)) as sandbox:
         async with opened(dsn, tmp_path, sandbox.url) as worker:

@@ -41,7 +41,6 @@ async def queued(dsn: str, folder: Path, names: str, *, retry_failed: bool = Fal
     """Queue a job for each letter, without a price: the worker prices them."""
     path = folder / "jobs.jsonl"
     path.write_text("".join(json.dumps({**JOB, "id": name}) + "\n" for name in names))
-    await anyio.to_thread.run_sync(SharedJobs(dsn, QUIET).init)
 
     def queue() -> None:
         SharedJobs(dsn, QUIET).queue(str(path), ReaderOptions(), retry_failed=retry_failed)

@@ -32,7 +32,6 @@ QUIET = Terminal(quiet=True)
 async def test_a_worker_saves_all_clips_of_a_generation_and_buys_none_of_a_model_that_is_gone(
     dsn: str, tmp_path: Path
 ) -> None:
-    await anyio.to_thread.run_sync(SharedJobs(dsn, QUIET).init)
     lines = [
         {"id": "walk", "model": OMNI, "prompt": "a walk", "duration": 3},
         {"id": "x", "model": GONE, "prompt": "p"},

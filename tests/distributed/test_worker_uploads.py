@@ -36,7 +36,6 @@ def queue_large(dsn: str, folder: Path, count: int) -> None:
 @pytest.fixture
 def queued(dsn: str, tmp_path: Path) -> str:
     """Give a database with 3 jobs of one large picture in its queue."""
-    SharedJobs(dsn, QUIET).init()
     queue_large(dsn, tmp_path, 3)
     return dsn
 

@@ -87,7 +87,6 @@ async def test_nothing_is_bought_twice_unasked_or_past_the_limit_and_no_id_is_lo
 ) -> None:
     monkeypatch.setattr(download, "Download", FakeDownload)
     monkeypatch.setattr(session, "VideoClient", lambda **settings: FakeClient(service, **settings))
-    await anyio.to_thread.run_sync(SharedJobs(dsn, QUIET).init)
     service, chance = CountingService(limit), random.Random(int(os.environ.get("PROMISE_SEED", "1")))
     for number in range(int(os.environ.get("PROMISE_ROUNDS", "2"))):
         jobs = sorted(chance.sample(NAMES, chance.randint(2, 6)))
