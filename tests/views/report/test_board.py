@@ -117,6 +117,18 @@ def test_a_board_that_lost_its_line_comes_back_and_catches_up(opened: Any, tmp_p
 
 
 @pytest.mark.real_time
+def test_a_step_goes_to_whoever_listens_and_so_does_the_line_that_says_how_the_run_stands(running: Any) -> None:
+    run, call = running
+    with urllib.request.urlopen(f"{run.url}events", timeout=5) as stream:
+        call(lambda: run.move("first", Stage.SUBMITTING, submitted_at=1000.0))
+        said = b""
+        while not (b'"submitting"' in said and b"as it should be" in said):
+            line = stream.readline()
+            assert line, said
+            said += line
+
+
+@pytest.mark.real_time
 def test_who_comes_just_after_the_end_is_told_that_it_is_over(tmp_path: Path) -> None:
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(cut_run(tmp_path)) as (board, url, _):
         portal.call(board.end)
