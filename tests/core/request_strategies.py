@@ -61,7 +61,11 @@ def values(param: Param) -> st.SearchStrategy[Any]:
         return st.sampled_from(LINKS)
     low, high = param.minimum, param.maximum
     return {
-        "string": lambda: st.text(min_size=param.min_length or 0, max_size=min(param.max_length or 20, 20)),
+        "string": lambda: st.text(
+            st.characters(exclude_categories=("Cs",), exclude_characters="\0"),
+            min_size=param.min_length or 0,
+            max_size=min(param.max_length or 20, 20),
+        ),
         "integer": lambda: st.integers(_whole(low, -(2**63)), _whole(high, 2**63 - 1)),
         "number": lambda: st.floats(low, high, allow_nan=False, allow_infinity=False),
         "boolean": st.booleans,

@@ -18,8 +18,9 @@ from aimlvideo.core.formatting import is_blank, preview, redact_for_display
 from aimlvideo.core.jobs.job import PLAIN, TOO_DEEP, VideoJob, is_too_deep
 from aimlvideo.core.jobs.problems import (
     NUMBER,
+    WITHOUT_NUL,
     is_writable,
-    places_of_wrong_numbers,
+    places_of_wrong_values,
     secret_problems,
     unwritable_problem,
 )
@@ -85,8 +86,11 @@ def check(job: VideoJob, catalog: Catalog, *, service: str = "", strict: bool = 
         problems.extend(_legacy_only(model, params))
     # A field that is wrong by itself breaks rules too: two messages about one slip would send people to two places.
     wrong_fields = {problem.field for problem in problems if not problem.warning}
-    numbers = (Problem(place, NUMBER, preview(value)) for place, value in places_of_wrong_numbers(params, ""))
-    further = (*_blank_texts(model, params), *_links_to_nowhere(model, params), *numbers, *_gaps(params))
+    values = (
+        Problem(place, WITHOUT_NUL if isinstance(value, str) else NUMBER, preview(value))
+        for place, value in places_of_wrong_values(params, "")
+    )
+    further = (*_blank_texts(model, params), *_links_to_nowhere(model, params), *values, *_gaps(params))
     more = [problem for problem in further if problem.field not in wrong_fields]
     problems.extend(more)
     if model.rules:
@@ -99,7 +103,7 @@ def check(job: VideoJob, catalog: Catalog, *, service: str = "", strict: bool = 
 def _about_id(job: VideoJob) -> Iterator[Problem]:
     # Neither a database nor a file's name can have one, and it would end the others that are written with it.
     if "\0" in job.id:
-        yield Problem("id", "text without NUL characters", preview(job.id))
+        yield Problem("id", WITHOUT_NUL, preview(job.id))
     if not is_writable(job.id):
         yield unwritable_problem(job)
 

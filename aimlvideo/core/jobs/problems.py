@@ -16,6 +16,8 @@ from aimlvideo.errors import Problem
 WRITABLE = "text that can be written, without halves of surrogate pairs"
 NUMBER = "a finite number of at most 64 bits"
 """What every reader and every service can hold: a larger one is cut or refused somewhere on its way."""
+WITHOUT_NUL = "text without NUL characters"
+"""Many a database ends a text there, or refuses it; in a file it is damage, or another encoding."""
 SECRET_NAME = re.compile(
     r"[a-z]{0,12}?(api|auth|access|secret|private|client|bearer)(key|token|secret)(id)?"
     r"|secret|token|bearer|(proxy)?authorization|password|passwd|credentials?"
@@ -44,22 +46,25 @@ def unwritable_problem(job: VideoJob) -> Problem:
     return Problem("params", WRITABLE, job=job.id)
 
 
-def places_of_wrong_numbers(value: Any, place: str) -> Iterator[tuple[str, int | float]]:
-    """Yield the path and the value of each number that is too large, infinite or none."""
-    kind = type(value)
-    if kind is float:
-        if not isfinite(value):
+def places_of_wrong_values(value: Any, place: str) -> Iterator[tuple[str, int | float | str]]:
+    """Yield the path and the value of each number that is too large, infinite or none, and each text with a NUL."""
+    if type(value) in PLAIN:
+        if _is_wrong(value):
             yield place, value
-    elif kind is int:
-        if not -(2**63) <= value < 2**63:
-            yield place, value
-    elif kind not in PLAIN and isinstance(value, Mapping):
+    elif isinstance(value, Mapping):
         for name, part in value.items():
-            if type(part) is not str:
-                yield from places_of_wrong_numbers(part, f"{place}.{name}" if place else str(name))
+            yield from places_of_wrong_values(part, f"{place}.{name}" if place else str(name))
     elif isinstance(value, list | tuple):
         for index, part in enumerate(value):
-            yield from places_of_wrong_numbers(part, f"{place}[{index}]")
+            yield from places_of_wrong_values(part, f"{place}[{index}]")
+
+
+def _is_wrong(value: str | int | float | None) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, float):
+        return not isfinite(value)
+    return value is not None and not -(2**63) <= value < 2**63
 
 
 def is_writable(value: Any) -> bool:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.catalog.validation import Checked, check
 from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.problems import WITHOUT_NUL
 from tests.cases import for_each, one_in
 from tests.core.request_strategies import CATALOG, MODELS, beside, least, mistakes, plain, requests
 
@@ -444,3 +445,9 @@ def test_a_number_that_no_service_holds_is_refused_wherever_it_stands(number: fl
 
 def test_the_largest_numbers_that_are_held_pass() -> None:
     assert not ask("alibaba/wan-2-6-t2v", prompt="x", odd=[2**63 - 1, -(2**63), 1e300]).problems
+
+
+def test_a_text_with_a_nul_in_it_is_refused_wherever_it_stands() -> None:
+    job = VideoJob("alibaba/wan-2-6-t2v", prompt="a\0b", extra=[{"text": "c\0"}])
+    refused = {problem.field for problem in check(job, CATALOG).problems if problem.expected == WITHOUT_NUL}
+    assert refused == {"prompt", "extra[0].text"}
