@@ -16,7 +16,7 @@ import typer
 
 from aimlvideo.cli.signals import INTERRUPTED
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.core.formatting import pluralize
+from aimlvideo.core.formatting import pluralize, printable
 from aimlvideo.errors import MOVED, InvalidJobs, Refused, UsageError, VideoError
 from aimlvideo.shell.descriptors import are_exhausted, write_failure_advice
 
@@ -54,6 +54,10 @@ def exit_codes(terminal: Terminal) -> Iterator[Terminal]:
     except VideoError as error:
         terminal.problem(str(error))
         raise typer.Exit(exit_code_of(error)) from None
+    except UnicodeEncodeError as error:
+        # The system gives arguments as bytes: what is no UTF-8 may name a file, and stands in no database or request.
+        terminal.problem(f"{printable(error.object)[:200]} cannot be written down or sent: expected text in UTF-8")
+        raise typer.Exit(WRONG_USAGE) from None
     except OSError as error:
         if are_exhausted(error):
             # Python may find none left for a module that it loads late.

@@ -13,7 +13,7 @@ import typer
 
 from aimlvideo.core.services import API_KEY_HELP, BASE_URL_HELP, DEFAULT_SERVICE, LEGACY_HELP, SERVICE_HELP
 from aimlvideo.core.store_schemes import OTHER_STORES
-from aimlvideo.errors import UsageError
+from aimlvideo.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
     from aimlvideo.cli.job_reader import ReaderOptions
@@ -33,7 +33,10 @@ def folder_of(place: str) -> Path:
         return Path(place)
     from aimlvideo.shell.files.object_stores import journal_folder  # noqa: PLC0415 - few runs have a store
 
-    return journal_folder(place)
+    try:
+        return journal_folder(place)
+    except SettingsError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 JobsArgument = Annotated[

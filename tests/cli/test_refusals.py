@@ -88,3 +88,16 @@ def test_a_current_folder_that_was_deleted_is_said(
     assert result.exit_code == 2
     assert "current folder was deleted" in result.output
     assert "`cd`" in result.output
+
+
+def test_bytes_that_are_no_text_and_a_url_that_is_none_are_refused_without_a_traceback(
+    command: Command, tmp_path: Path
+) -> None:
+    no_text = (("adopt", "out", "gen-\udcff"), ("drain", "--dsn", "x\udcff"))
+    for words in (*no_text, ("adopt", "http://[", "gen-1"), ("status", "s3://u:pass@[/x")):
+        done = command(*words)
+        assert done.exit_code == 2, words
+        assert "expected" in done.stderr
+        assert "pass" not in done.stderr
+    assert command("adopt", "caf\udce9", "gen-1").exit_code == 0, "a folder may have any name"
+    assert (tmp_path / "caf\udce9" / "journal.sqlite3").exists()

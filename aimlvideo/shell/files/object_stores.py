@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 import anyio
 
+from aimlvideo.core.formatting import without_passwords
 from aimlvideo.core.store_schemes import ATOMIC_SCHEMES, STORE_EXTRAS
 from aimlvideo.errors import DiskFailed, DownloadFailed, SettingsError
 from aimlvideo.shell import clock
@@ -286,8 +287,12 @@ class ObjectStore:
 
 
 def is_remote(output: str) -> bool:
-    """Tell whether an output is a URL, not a folder of this machine."""
-    return bool(REMOTE.match(output)) and urlsplit(output).scheme.lower() != "file"
+    """Tell whether an output is a URL, not a folder of this machine. Raises SettingsError for one that is no URL."""
+    try:
+        return bool(REMOTE.match(output)) and urlsplit(output).scheme.lower() != "file"
+    except ValueError as error:
+        shown = without_passwords(output)
+        raise SettingsError(f"{shown!r} is not a URL ({error}): expected one, or a folder") from None
 
 
 def _local_folder(output: str) -> Path:
