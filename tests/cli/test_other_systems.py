@@ -95,3 +95,4 @@ def test_the_first_steps_without_posix_end_well_and_warn_of_nothing(sandbox: San
         assert b"Traceback" not in ended.output + ended.errors
         assert b"Warning" not in ended.errors
     assert list((tmp_path / "demo").glob("*.mp4"))
+    assert not (tmp_path / "demo" / "pictures").exists()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import typer
 
 from aimlvideo.cli.embedded_sandbox import import_sandbox, sandbox_here
-from aimlvideo.cli.exit_codes import UNFINISHED, exit_codes
+from aimlvideo.cli.exit_codes import ALL_SAVED, UNFINISHED, exit_codes
 from aimlvideo.cli.options import Output, Quiet, ServiceOptions
 from aimlvideo.cli.run_folder import RunFolder
 from aimlvideo.cli.run_options import RunOptions
@@ -68,6 +68,8 @@ def _make_demo(output: Path, terminal: Terminal) -> int:
         if not (output / JOURNAL).exists():
             return UNFINISHED
     code = RunSession(RunOptions(output=output), terminal).finish(halted)
+    if code == ALL_SAVED:
+        _remove_pictures(pictures, sample_picture)
     terminal.say(f"{time.monotonic() - started:.1f} s on the embedded sandbox: no key, no network, no bill")
     terminal.say(
         "next: write a job file, try `aimlvideo run jobs.jsonl -o trial --sandbox`; then `-o clips` without it"
@@ -93,6 +95,15 @@ def _pictures_for(folder: Path, draw: Callable[[str], bytes]) -> dict[str, Path]
         if not path.exists():
             path.write_bytes(draw(name))
     return paths
+
+
+def _remove_pictures(pictures: dict[str, Path], draw: Callable[[str], bytes]) -> None:
+    """Take away the pictures that the demo drew, which nobody asked for; what else is in their folder stays."""
+    for name, path in pictures.items():
+        if path.read_bytes() == draw(name):
+            path.unlink()
+    with suppress(OSError):
+        path.parent.rmdir()
 
 
 def _scenes(pictures: dict[str, Path]) -> Sequence[tuple[str, bool, Sequence[VideoJob]]]:
