@@ -175,9 +175,10 @@ def resolve_key(api_key: str | None, service: str, environment: Mapping[str, str
         raise SettingsError(
             "the API key contains characters that keys never contain: copy it again, without spaces or line breaks"
         )
-    if not all(key.split(KEY_SEPARATOR, chosen.key_parts - 1)):
-        names = KEY_SEPARATOR.join(chosen.key_variables[0])
-        raise SettingsError(f"a part of the key of {chosen.title} is empty: expected {names}, or a key in one part")
+    parts = key.split(KEY_SEPARATOR, chosen.key_parts - 1)
+    if not all(parts) or len(parts) not in map(len, chosen.key_variables):
+        names = " or ".join(KEY_SEPARATOR.join(names) for names in chosen.key_variables)
+        raise SettingsError(f"a part of the key of {chosen.title} is missing: expected {names}")
     return key
 
 

@@ -18,7 +18,7 @@ SERVICE_HELP = "The service: aimlapi, kling for a Kling-style gateway, or kling-
 BASE_URL_HELP = "The service's address. Without it: AIMLAPI_BASE_URL, or KLING_BASE_URL for kling-official."
 API_KEY_HELP = (
     "The API key, or @FILE with the key in it. Without it: AIMLAPI_API_KEY or AIML_API_KEY; for kling-official "
-    "KLING_ACCESS_KEY and KLING_SECRET_KEY, or KLING_API_KEY."
+    "KLING_ACCESS_KEY and KLING_SECRET_KEY, KLING_API_KEY or KLINGAI_API_KEY."
 )
 LEGACY_HELP = "Use AI/ML API's legacy URLs."
 """What the command's help says of the services: texts, because a help page loads no service."""

@@ -32,9 +32,16 @@ def drop_link(path: Path) -> None:
             path.unlink()
 
 
-def refuse_special(path: Path) -> None:
-    """Raise UsageError for a pipe, a socket or a device in the place of a run's file: to open one may wait for ever."""
-    with suppress(OSError):
+def is_special(path: Path) -> bool:
+    """Tell whether a pipe, a socket or a device is in the place of a file: to open one may wait for ever."""
+    try:
         mode = path.stat().st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-            raise UsageError(f"{path} is a pipe, a socket or a device: expected a file. Move it away, then try again")
+    except (OSError, ValueError):  # ValueError: a NUL in its name
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def refuse_special(path: Path) -> None:
+    """Raise UsageError for a pipe, a socket or a device in the place of a run's file."""
+    if is_special(path):
+        raise UsageError(f"{path} is a pipe, a socket or a device: expected a file. Move it away, then try again")

@@ -13,6 +13,7 @@ from typing import Any
 
 from aimlvideo.core.catalog.catalog import Catalog, load_catalog
 from aimlvideo.errors import SettingsError
+from aimlvideo.shell.files.private_files import is_special
 from aimlvideo.shell.user_folders import cache_folder
 
 log = logging.getLogger("aimlvideo")
@@ -39,14 +40,16 @@ class CatalogCache:
 
     def read(self) -> Refreshed | None:
         """Return what was kept; None when nothing was, or when it cannot be read: then the shipped catalogue holds."""
+        if is_special(self.path):
+            return None
         try:
-            if not self.path.is_file():  # a pipe would be waited for
-                return None
             cached = json.loads(self.path.read_bytes())
             refreshed = Refreshed(**cached)
             texts = isinstance(refreshed.date, str) and isinstance(refreshed.etag, str)
             if not texts or not isinstance(refreshed.models, dict) or not isinstance(refreshed.refused, dict):
                 raise ValueError("its fields have the wrong types")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
         except OSError as error:
             _say_unread(self.path, error.strerror or str(error))
             return None

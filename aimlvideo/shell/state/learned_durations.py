@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from aimlvideo.core.polling.hazard import AgeHistogram
 from aimlvideo.core.polling.policy import LearnedPolls
+from aimlvideo.shell.files.private_files import is_special
 from aimlvideo.shell.user_folders import NOWHERE, state_folder
 
 VERSION = 1
@@ -86,15 +87,17 @@ def _say_unsaved(path: Path, reason: str) -> None:
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:
     """Return the state of each key, faded by its age; an empty dict for a file that is missing or damaged."""
+    if is_special(path):
+        return {}
     try:
-        if not path.is_file():  # a pipe would be waited for
-            return {}
         written = json.loads(path.read_text(encoding="utf-8"))
         if written["version"] != VERSION:
             raise ValueError(f"version {written['version']!r} where {VERSION} was expected")
         # Never above 1: a clock that was set back would make old knowledge weigh more than all that is new.
         share = 0.5 ** (max(time.time() - float(written["written"]), 0.0) / HALF_LIFE)
         return {key: AgeHistogram.from_state(state).times(share).to_state() for key, state in written["models"].items()}
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         log.warning("the file of learned durations is damaged, starting over: %s: %r", path, error)
         return {}
