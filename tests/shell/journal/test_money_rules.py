@@ -188,3 +188,19 @@ def test_only_the_new_jobs_of_a_file_are_counted_priced_and_queued(dsn: str) -> 
         journal.begin()
         plan(b=0.5, a=0.25, c=None)
     assert new_jobs == [(1, 0.25, 0, ["a"]), (2, 0.5, 1, ["b", "c"])]
+
+
+async def test_of_intents_written_together_as_many_are_admitted_as_there_are_places(dsn: str) -> None:
+    refused: list[str] = []
+    async with open_postgres_journal(dsn, "w") as journal:
+        journal.db.execute("UPDATE aimlvideo_account SET max_outstanding = 2, room = 2")
+        journal.refused = lambda job_id, _: refused.append(job_id)
+        jobs = [VideoJob("m", id=f"job{number}") for number in range(5)]
+        for job in jobs:
+            journal.plan(job)
+        await journal.take([job.id for job in jobs])
+        for job in jobs:
+            journal.step(job, SENT)
+        await journal.synced()
+        assert journal.account()["outstanding"] == 2
+    assert refused == ["job2", "job3", "job4"]
