@@ -270,7 +270,7 @@ def _generation(body: Body, answer: Answer, generation_id: str) -> Generation:
         error = error or body.failure(surely_failed=True)
     ended = state in ENDED_STATES
     why = failure_text(error_text(error), word) if state is State.FAILED else None
-    content_refused = why is not None and refuses_content(f"{word.replace('_', ' ')} {_all_words(error)}")
+    content_refused = why is not None and refuses_content(_all_words(error), word)
     return Generation(
         id=generation_id,
         state=state,

@@ -155,8 +155,7 @@ class Task:
     def content_refused(self) -> bool:
         """Whether a failed task's reason is moderation: by the code in it, or by its words."""
         code = _CODE_IN_REASON.search(self.reason or "")
-        words = f"{self.status.replace('_', ' ')} {self.reason or ''}"
-        return (code is not None and int(code[1]) in CONTENT_CODES) or refuses_content(words)
+        return (code is not None and int(code[1]) in CONTENT_CODES) or refuses_content(self.reason or "", self.status)
 
     def as_generation(self, generation_id: str) -> Generation:
         """Return the generation of this id."""

@@ -51,11 +51,12 @@ _INPUTS = {
 }
 
 
-def refuses_content(text: str) -> bool:
+def refuses_content(text: str, status: str = "") -> bool:
     """Tell whether a service's message refuses what was to be shown, rather than how it was requested.
 
-    A page is of whoever lies in between, whose policies are others.
+    A generation's `status` may say it alone. A page is of whoever lies in between, whose policies are others.
     """
+    text = f"{status.replace('_', ' ')} {text}"
     is_page = text.lstrip().startswith("<")
     return not is_page and bool(re.search(_REFUSALS, text)) and not re.search(_NOT_ABOUT_CONTENT, text)
 
