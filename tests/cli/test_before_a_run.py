@@ -355,7 +355,7 @@ def test_a_name_that_is_too_long_is_a_slip_and_no_traceback(
     write_jobs(tmp_path / "jobs.jsonl", {**JOB, "id": "a"})
     done = command(*words)
     assert done.exit_code == 2, done.output
-    assert "too long" in done.stderr
+    assert "File name too long" in done.stderr
 
 
 class Answering:

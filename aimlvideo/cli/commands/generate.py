@@ -364,8 +364,6 @@ def _check_output(output: Path) -> None:
     """Raise UsageError where a clip could not be saved: it is too late for that once it is paid."""
     if output == Path("-"):
         raise UsageError("-o is -: expected the clip's file; a clip is not written to standard output")
-    if len(os.fsencode(output.name)) > LONGEST:
-        raise UsageError(f"the name of {output} is too long: expected at most {LONGEST} bytes")
     if output.is_dir():
         raise UsageError(f"{output} is a folder: expected the clip's file")
     if not output.parent.is_dir() or not os.access(output.parent, os.W_OK):
@@ -376,6 +374,8 @@ def _check_output(output: Path) -> None:
         pass
     except OSError as error:  # a circle of links, say
         raise UsageError(f"{output} cannot be written: {error.strerror}; expected the clip's file") from None
+    if len(os.fsencode(output.name)) > LONGEST:
+        raise UsageError(f"the name of {output} is too long: expected at most {LONGEST} bytes")
     refuse_special(output)
     _refuse_file_of_run(output)
 
