@@ -657,7 +657,7 @@ class VideoClient:
         They are kept for later runs. Each is asked for once; a service that cannot be reached, or answers with what
         nobody can use, teaches nothing.
         """
-        check_argument("names", None if isinstance(names, str | bytes) else names, Iterable, "a list of models")
+        check_argument("names", names, Iterable, "a list of models")
         return await self._models.learn(self._opened.send, names)
 
     @property

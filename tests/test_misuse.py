@@ -221,6 +221,7 @@ async def _call(method: Any, *arguments: Any) -> None:
         ("question", lambda client: client.send("/v2/models")),
         ("tries", lambda client: client.send(Request("GET", "/v2/models"), tries=True)),
         ("names", lambda client: client.learn_models(MODEL)),
+        ("names", lambda client: client.learn_models(b"m")),
         ("prices", lambda client: _call(client.use_prices, None)),
         ("job", lambda client: _call(client.price, JOBS[0])),
         ("body", lambda client: _call(client.callback, 5)),

@@ -110,12 +110,11 @@ def _refuse_empty_words(words: Sequence[str]) -> None:
     """
     for before, word in pairwise(("", *words)):
         option, equals, value = word.partition("=")
-        if not word.strip():
-            option = before
-        elif not word.startswith("-") or not equals or value.strip():
-            continue
-        reason = "expected a value, got an empty text (is a variable of the shell not set?)"
-        raise typer.BadParameter(reason, param_hint=option if option.startswith("-") else None)
+        has_empty_value = word.startswith("-") and bool(equals) and not value.strip()
+        if has_empty_value or not word.strip():
+            named = option if has_empty_value else before
+            reason = "expected a value, got an empty text (is a variable of the shell not set?)"
+            raise typer.BadParameter(reason, param_hint=named if named.startswith("-") else None)
 
 
 def _explain_dashes(error: Any) -> None:

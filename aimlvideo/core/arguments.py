@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import isfinite
 from types import UnionType
 
@@ -10,7 +11,13 @@ from aimlvideo.errors import UsageError
 
 
 def check_argument(name: str, value: object, kinds: type | UnionType, expected: str) -> None:
-    """Raise UsageError for an argument of another type, or a number without an end; True and False are no numbers."""
-    is_right = isinstance(value, kinds) and (kinds is bool or not isinstance(value, bool))
-    if not is_right or (isinstance(value, float) and not isfinite(value)):
+    """Raise UsageError for an argument of another type, or a number without an end.
+
+    True and False are no numbers, and a text is no list of its letters.
+    """
+    is_taken_for_another = (isinstance(value, bool) and kinds is not bool) or (
+        isinstance(value, str | bytes) and kinds is Iterable
+    )
+    is_endless = isinstance(value, float) and not isfinite(value)
+    if not isinstance(value, kinds) or is_taken_for_another or is_endless:
         raise UsageError(f"{name} is {preview(value)}: expected {expected}")

@@ -173,7 +173,7 @@ class JobList:
         Raises UsageError for an id that the list does not have: nothing would ever come of it.
         """
         if ids is not None:
-            check_argument("ids", None if isinstance(ids, str) else ids, Iterable, "a list of the ids of jobs, or None")
+            check_argument("ids", ids, Iterable, "a list of the ids of jobs, or None")
             ids = list(ids)
             await self._refuse_unknown(ids)
         # A dictionary for its order and for its quick removal; its values mean nothing.
