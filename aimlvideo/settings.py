@@ -148,6 +148,7 @@ _TYPES: Mapping[str, tuple[type | tuple[type, ...], str]] = {
 """What each setting has to be; numbers are checked by their size too."""
 
 _SECRET = ("api_key", "callback_secret")
+_BAR = "|"
 
 
 def _preview(name: str, value: object) -> str:
@@ -157,7 +158,8 @@ def _preview(name: str, value: object) -> str:
 def resolve_key(api_key: str | None, service: str, environment: Mapping[str, str] = os.environ) -> str:
     """Return this key, or else the one that the environment has. Raises SettingsError where there is none.
 
-    A key of several parts is one text, its parts joined by a colon; a service may have keys in one part, too.
+    A key of several parts is one text, its parts joined by a colon, or by a bar as in gateways' settings; a service may
+    have keys in one part, too.
     """
     chosen = service_of(service)
     if not isinstance(api_key, str | None):
@@ -175,6 +177,9 @@ def resolve_key(api_key: str | None, service: str, environment: Mapping[str, str
         raise SettingsError(
             "the API key contains characters that keys never contain: copy it again, without spaces or line breaks"
         )
+    # One spelling of one account: what is in doubt is looked up with the key that it was sent with.
+    if chosen.key_parts > 1 and KEY_SEPARATOR not in key:
+        key = SecretText(key.replace(_BAR, KEY_SEPARATOR, 1))
     parts = key.split(KEY_SEPARATOR, chosen.key_parts - 1)
     if not all(parts) or len(parts) not in map(len, chosen.key_variables):
         names = " or ".join(KEY_SEPARATOR.join(names) for names in chosen.key_variables)

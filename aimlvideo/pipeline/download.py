@@ -17,7 +17,7 @@ from aimlvideo.core.jobs.job import ClipFile, Progress, VideoJob
 from aimlvideo.core.jobs.recipe import recipe_of
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.limits import DownloadLimit
-from aimlvideo.core.wires.base import Wire
+from aimlvideo.core.wires.base import Generation, Wire
 from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead, OutOfPatience, ServiceError
 from aimlvideo.pipeline.entry import Entry, contained
 from aimlvideo.pipeline.poll import fetch_status
@@ -52,6 +52,8 @@ class Downloads:
     """Whether a clip's recipe is written into its file."""
     limit: DownloadLimit = field(default_factory=DownloadLimit)
     """How many clips of a run are fetched at a time."""
+    refuse_another_s: Callable[[Entry, Generation], None] = lambda entry, generation: None
+    """Raises ServiceError where an answer about a job's generation is about another job's."""
 
     async def save(self, entry: Entry) -> None:
         """Save the clips of one job, or leave them where they are where that takes longer than the run's patience."""
@@ -105,6 +107,7 @@ class Downloads:
 
         async def fresh_link() -> str | None:
             generation = await fetch_status(self.send, self.wire, entry.progress.generation_id or "", entry.job)
+            self.refuse_another_s(entry, generation)
             links = generation.video_urls
             # A service that has dropped one of several clips since must not give another one's link for it.
             if index < len(links):

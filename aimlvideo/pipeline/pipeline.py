@@ -91,7 +91,10 @@ class Pipeline:
             send, account, wire, slots, limiters.rate_gate, self.encoded, self.on_accepted, self.lost_submissions.add,
             self.poll.owner_of, settings.callback_url, id_field=service.id_field,
         )  # fmt: skip
-        self.downloads = Downloads(clips, send, wire, ServiceOrigin.of(settings), settings.metadata, limiters.downloads)
+        self.downloads = Downloads(
+            clips, send, wire, ServiceOrigin.of(settings), settings.metadata, limiters.downloads,
+            self.poll.refuse_another_s,
+        )  # fmt: skip
         self.callbacks = Callbacks(send, wire, self.poll, self.lost_submissions)
         self.preflight = Preflight(send, service)
 

@@ -15,7 +15,7 @@ import anyio
 
 from aimlvideo.core.formatting import format_seconds
 from aimlvideo.core.jobs.job import Progress, VideoJob
-from aimlvideo.core.jobs.request_ids import CLOCKS_AGREE, Intent, are_of_two_jobs
+from aimlvideo.core.jobs.request_ids import CLOCKS_AGREE, Intent, are_of_two_jobs, is_whole
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.limits import PollBudget
 from aimlvideo.core.polling.policy import PollPolicy, PollState
@@ -100,7 +100,7 @@ FIRST_MINUTE = 60.0
 SLOW_LANE = 300.0
 """Seconds between checks there."""
 MOST_OWNERS = 10_000
-"""Ended generations whose job is remembered."""
+"""Ended generations, and ids that jobs chose themselves, whose job is remembered."""
 PARALLEL_POLLS = 128
 """Status checks in flight at most."""
 CALLBACK_SLOWDOWN = 4.0
@@ -153,6 +153,8 @@ class Poll:
     _by_id: dict[str, _Waiting] = field(default_factory=dict)
     _owners: OrderedDict[str, str] = field(default_factory=OrderedDict)
     """The jobs of generations that are not waited for any more."""
+    _own_ids: OrderedDict[str, str] = field(default_factory=OrderedDict)
+    """The jobs that chose the id of their submission themselves, by that id."""
     _policies: set[PollPolicy] = field(default_factory=set)
     _asked_at: float = -inf
     _unknown_words: set[str] = field(default_factory=set)
@@ -178,6 +180,8 @@ class Poll:
         self._policies.add(policy)
         self._watched.set()
         self._by_id[entry.progress.generation_id or ""] = waiting
+        if (request_id := entry.progress.request_id) and not is_whole(request_id):
+            _remember(self._own_ids, request_id, entry.job.id)
         self._sleep(waiting, now)
 
     def _age(self, progress: Progress, now: float) -> float:
@@ -325,7 +329,7 @@ class Poll:
                 generation = _withheld(generation_id, error)
             if waiting.is_given_up:
                 return
-            if are_of_two_jobs(generation.request_id, waiting.entry.progress.request_id):
+            if self._is_bought_for_another(waiting.entry, generation):
                 self._forget(waiting.entry)
                 waiting.is_given_up = True
                 why = f"its answer named generation {generation_id}, which was bought under {generation.request_id}"
@@ -347,9 +351,23 @@ class Poll:
         named = generation.named_id
         if named is None or named == generation.id:
             return
-        owner = self.owner_of(named)
+        owner = self.owner_of(named) or entry.run.earlier_owner(named)
         if owner not in (None, entry.job.id):
             raise Unclear(f"the answer is about generation {named}, which is that of job {owner!r}")
+
+    def refuse_another_s(self, entry: Entry, generation: Generation) -> None:
+        """Raise Unclear where an answer is about what was bought for another job, by either of its ids."""
+        self.refuse_mixed_up(entry, generation)
+        if self._is_bought_for_another(entry, generation):
+            raise Unclear(f"the answer is about the generation that was bought under {generation.request_id}")
+
+    def _is_bought_for_another(self, entry: Entry, generation: Generation) -> bool:
+        """Tell whether a generation was bought for another job: under an id of ours, or one that a job here chose."""
+        named, request_id = generation.request_id, entry.progress.request_id
+        if named in (None, request_id) or request_id is None:
+            return False
+        # Any other id says nothing: a gateway may have one of its own for the service behind it.
+        return are_of_two_jobs(named, request_id) or self._own_ids.get(named, entry.job.id) != entry.job.id
 
     def _on_status(self, waiting: _Waiting, generation: Generation) -> None:
         entry, policy, now = waiting.entry, waiting.policy, clock.loop()
@@ -442,9 +460,7 @@ class Poll:
         """Ask about a generation no more, nor whether the key is still good for it."""
         generation_id = entry.progress.generation_id or ""
         if self._by_id.pop(generation_id, None) is not None:
-            self._owners[generation_id] = entry.job.id
-            if len(self._owners) > MOST_OWNERS:
-                self._owners.popitem(last=False)
+            _remember(self._owners, generation_id, entry.job.id)
 
     def _sleep(self, waiting: _Waiting, now: float) -> None:
         waiting.is_being_polled = False
@@ -482,6 +498,12 @@ class Poll:
         if word not in self._unknown_words:
             self._unknown_words.add(word)
             log.warning("unknown status %r from the service: treated as unfinished", word)
+
+
+def _remember(owners: OrderedDict[str, str], name: str, job_id: str) -> None:
+    owners[name] = job_id
+    if len(owners) > MOST_OWNERS:
+        owners.popitem(last=False)
 
 
 def _is_final(error: ServiceError) -> bool:

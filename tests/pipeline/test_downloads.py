@@ -122,6 +122,18 @@ async def test_a_fresh_link_is_asked_for_until_there_is_an_answer(files: Files, 
     assert results["job0"].stage is Stage.SAVED
 
 
+async def test_an_answer_about_another_job_s_generation_gives_no_fresh_link(files: Files, tmp_path: Path) -> None:
+    service = FakeService(seconds=10)
+    files.errors.extend([None, LinkDead("403")])
+    theirs = {"id": "gen-0", "status": "completed", "video": {"url": "https://files.example.com/gen-0.mp4"}}
+    async with FakeClient(service) as client:
+        await run_all(client, jobs(1), output=tmp_path)
+        service.checks.extend([None, answer(200, theirs)])
+        results = await run_all(client, jobs(2), output=tmp_path)
+    assert results["job1"].stage is Stage.SAVED
+    assert (tmp_path / "job1.mp4").read_text() == "https://files.example.com/gen-1.mp4?sig=a%2Bb"
+
+
 async def test_a_download_that_is_given_up_says_what_went_wrong_last(files: Files, tmp_path: Path) -> None:
     files.errors.extend(DownloadFailed("a host sent no video: it begins with b'<html'") for _ in range(90))
     async with FakeClient(FakeService(seconds=10), timeout=60) as client:

@@ -116,6 +116,18 @@ async def test_a_task_that_a_check_shows_under_the_id_of_another_job_is_not_wait
     assert len(service.posted_at) == 1
 
 
+async def test_a_task_that_a_check_shows_under_the_id_that_another_job_chose_is_not_waited_for() -> None:
+    service = FakeGateway()
+    own = [{**job, "external_task_id": f"order-{number}"} for number, job in enumerate(jobs(2, GATEWAY_JOB))]
+    service.accepted["copy-of-0"] = 0.0
+    service.note("copy-of-0", "order-0")
+    service.lost.extend([None, answer(200, {"code": 0, "data": {"task_id": "copy-of-0", "task_status": "submitted"}})])
+    async with FakeClient(service, service="kling") as client:
+        results = await run_all(client, own)
+    assert {result.job.id: result.generation_id for result in results.values()} == {"job0": "gen-1", "job1": "gen-2"}
+    assert len(service.posted_at) == 2
+
+
 @pytest.mark.parametrize(("status", "job_id"), [(201, "another"), (400, "another"), (201, "job0")])
 async def test_an_answer_with_the_request_id_of_another_submission_is_no_answer_to_this_one(
     status: int, job_id: str

@@ -127,6 +127,10 @@ FAILURE_FIELDS = (
 _FAILURE_NAMES = frozenset(FAILURE_FIELDS)
 FAILED_REASON_FIELDS = (*FAILURE_FIELDS, "reason", *MESSAGE_FIELDS)
 
+_RESPECTS = "respect_moderation"
+"""By this flag, of itself or of its clip, xAI says of a generation that is done whether the clip is given out."""
+WITHHELD = f"moderation withholds the clip ({_RESPECTS}: false)"
+
 LINK_FIELDS = (
     "video", "videos", "video_url", "video_urls", "videoUrl", "videoUrls", "output", "outputs", "url", "urls",
     "result_url", "resultUrl", "download_url", "downloadUrl",
@@ -219,11 +223,16 @@ class Body(dict[str, Any]):
         Where it is known that it `surely_failed`, a plain message is the reason, too.
         """
         if not surely_failed and _FAILURE_NAMES.isdisjoint(self):
-            return None
+            return self._why_withheld()
         names = FAILED_REASON_FIELDS if surely_failed else FAILURE_FIELDS
         cause = next((self[name] for name in names if self.get(name)), None)
         links = isinstance(cause, str) and cause.startswith(("http://", "https://"))
-        return None if links else cause  # older gateways put the clip's link there
+        return self._why_withheld() if links or not cause else cause  # older gateways put the clip's link there
+
+    def _why_withheld(self) -> str | None:
+        """Return that moderation withholds the clip, where a flag alone says so; None where nothing does."""
+        shown = (self, *_entries(self.get("video")))
+        return WITHHELD if any(isinstance(one, dict) and one.get(_RESPECTS) is False for one in shown) else None
 
     def error(self) -> tuple[str, Any] | None:
         """Return code and words where this says itself that the request failed, whatever its HTTP status; else None."""

@@ -39,6 +39,8 @@ _NOT_ABOUT_CONTENT = (
     r"(?i)rate[ _-]?limit|quota[ _-]?violation"
     r"|moderation (service|system|api|check)?\W*(is |was )?(temporarily )?(unavailable|timed? ?out|overloaded|busy)"
 )
+_PAGE = r"(?is)\A\s*<.*|<(!doctype|html|head|body)\b.*"
+"""A page, also one that an error's words quote."""
 _FIELD = (
     r"(?i)\b(negative_prompt|[a-z]+_(?:image|video|audio|prompt)(?:_urls?|_list)?(?:\[\d+\])?"
     r"|(?:image|video|audio)_(?:urls?|list)(?:\[\d+\])?)"
@@ -56,9 +58,8 @@ def refuses_content(text: str, status: str = "") -> bool:
 
     A generation's `status` may say it alone. A page is of whoever lies in between, whose policies are others.
     """
-    text = f"{status.replace('_', ' ')} {text}"
-    is_page = text.lstrip().startswith("<")
-    return not is_page and bool(re.search(_REFUSALS, text)) and not re.search(_NOT_ABOUT_CONTENT, text)
+    words = f"{status.replace('_', ' ')} {re.sub(_PAGE, '', text)}"
+    return bool(re.search(_REFUSALS, words)) and not re.search(_NOT_ABOUT_CONTENT, words)
 
 
 def refused_input(text: str) -> str | None:

@@ -33,6 +33,8 @@ def test_its_key_is_a_pair_of_the_environment_or_of_the_flag() -> None:
     pair = {"KLING_ACCESS_KEY": "access", "KLING_SECRET_KEY": SECRET}
     assert resolve_key(None, "kling-official", pair) == f"access:{SECRET}"
     assert resolve_key("a:b", "kling-official", pair) == "a:b"
+    assert resolve_key("a|b", "kling-official", pair) == "a:b", "as the settings of gateways have it"
+    assert resolve_key("a:b|c", "kling-official", pair) == "a:b|c"
     for half in ("access:", f":{SECRET}"):
         with pytest.raises(SettingsError, match="KLING_ACCESS_KEY:KLING_SECRET_KEY"):
             resolve_key(half, "kling-official", {})

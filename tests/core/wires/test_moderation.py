@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -118,6 +119,27 @@ def test_a_clip_that_was_withheld_failed_though_its_status_is_completed(wire: Wi
     body = {"id": "g", "status": "completed", "video": None, "raiMediaFilteredReasons": ["Responsible AI: 58061214"]}
     generation = wire.parse_status(answer(body), "g")
     assert (generation.state, generation.content_refused) == (State.FAILED, True)
+
+
+@for_each("wire", [AIMLAPI, KLING], ids=["aimlapi", "kling"])
+@for_each("withheld", [{"video": {"respect_moderation": False}}, {"video": None, "respect_moderation": False}], ids=str)
+def test_a_flag_alone_tells_that_a_clip_is_withheld(wire: Wire, withheld: dict[str, Any]) -> None:
+    generation = wire.parse_status(answer({"id": "g", "status": "completed", **withheld}), "g")
+    assert (generation.state, generation.content_refused) == (State.FAILED, True)
+
+
+@for_each("wire", [AIMLAPI, KLING], ids=["aimlapi", "kling"])
+def test_a_clip_that_is_there_was_not_withheld_whatever_its_flag_says(wire: Wire) -> None:
+    clip = {"url": "https://files.example.com/a.mp4", "respect_moderation": False}
+    assert wire.parse_status(answer({"id": "g", "status": "done", "video": clip}), "g").state is State.COMPLETED
+
+
+@for_each("wire", [AIMLAPI, KLING], ids=["aimlapi", "kling"])
+@for_each("error", ["<html>{}</html>", "bad gateway: <!DOCTYPE html><p>{}</p>", {"message": "<HTML>{}"}], ids=str)
+def test_a_page_that_a_failed_generation_quotes_refuses_no_content(wire: Wire, error: Any) -> None:
+    quoted = json.loads(json.dumps(error).replace("{}", "Blocked: a content policy violation"))
+    generation = wire.parse_status(answer({"id": "g", "status": "failed", "error": quoted}), "g")
+    assert (generation.state, generation.content_refused) == (State.FAILED, False)
 
 
 def test_a_generation_that_failed_for_another_reason_was_not_refused() -> None:
