@@ -122,6 +122,13 @@ class LostSubmissions:
             waits = [self._next_lookup_in(doubt) for doubt in self._doubts]
             await anyio.sleep(min(waits, default=0))
 
+    def note_accepted(self, record: Record) -> None:
+        """Note the newest submission that was taken: a gateway that finds it by our id is asked for lost ones."""
+        lookup = self.request_log.lookup
+        # One whose endpoint is told no id of ours is found by none.
+        if isinstance(lookup, LookupById) and lookup.takes_ids(record.job):
+            self.accepted_sample = record
+
     def find(self, request_id: str) -> Entry | None:
         """Return the job whose submission had this id and lost its answer."""
         doubtful = (doubt.entry for doubt in self._doubts if not doubt.entry.ended)

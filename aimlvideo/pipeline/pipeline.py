@@ -123,8 +123,7 @@ class Pipeline:
     def on_accepted(self, entry: Entry) -> None:
         """Wait for a generation that the service has taken, or hand it out where that was all that was wanted."""
         if entry.progress.request_id is not None:
-            # The newest one: a gateway that finds this by our id is asked about lost ones by theirs.
-            self.lost_submissions.accepted_sample = Record(entry.job, entry.progress)
+            self.lost_submissions.note_accepted(Record(entry.job, entry.progress))
         if entry.run.spec.goal is Stage.RENDERING:
             entry.end()
         else:

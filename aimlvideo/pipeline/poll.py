@@ -24,6 +24,7 @@ from aimlvideo.core.wires.answers import ENDED_STATES, QUESTION_REFUSED, State
 from aimlvideo.core.wires.base import Generation, Wire
 from aimlvideo.core.wires.echoes import without_echoes
 from aimlvideo.core.wires.http import Answer
+from aimlvideo.core.wires.refusals import says_timed_out
 from aimlvideo.errors import (
     Busy,
     ContentRefused,
@@ -89,10 +90,15 @@ REFUSALS_BEFORE_HALT = 3
 CONTENT_REFUSALS = 3
 """Checks of one generation in a row that are refused for their content, after which its clip is withheld: a question
 has no content, and one answer alone may be that of whoever lies in between."""
+TIMEOUTS = 11
+"""Checks of one generation in a row that say that it took too long, after which it failed: nine minutes, in
+which a service that is only slow to answer recovers."""
 WITHOUT_CLIP = 600.0
 """Seconds that a clip is waited for whose generation is said to be completed; some never come."""
 SILENCE = 45.0
 """Seconds without any answer after which a free question is asked: is the key still good, while clips render?"""
+GONE = (404, 410)
+"""Statuses of an answer that knows no such generation, or not any more."""
 KEY_REFUSED = (401, 403)
 """Statuses of an answer to a key that is good no more."""
 FIRST_MINUTE = 60.0
@@ -129,8 +135,8 @@ class _Waiting:
     is_being_polled: bool = False
     is_given_up: bool = False
     """Whether the generation turned out to be another job's."""
-    content_refusals: int = 0
-    """Checks in a row that were refused for their content."""
+    ends_said: int = 0
+    """Checks in a row that said in an error's words that it has ended."""
 
 
 @dataclass(eq=False)
@@ -323,10 +329,12 @@ class Poll:
             except ServiceError as error:
                 if waiting.is_given_up:
                     return
-                if not self._is_withheld(waiting, error):
+                checks = _checks_until_end(error)
+                waiting.ends_said = waiting.ends_said + 1 if checks else 0
+                if not checks or waiting.ends_said < checks:
                     self._on_failed_check(waiting, error)
                     return
-                generation = _withheld(generation_id, error)
+                generation = _ended_in_words(generation_id, error)
             if waiting.is_given_up:
                 return
             if self._is_bought_for_another(waiting.entry, generation):
@@ -336,12 +344,6 @@ class Poll:
                 self.on_doubt(waiting.entry, why)
                 return
             self._on_status(waiting, generation)
-
-    def _is_withheld(self, waiting: _Waiting, error: ServiceError) -> bool:
-        """Tell whether a failed check is one of several in a row that were refused as wrong, and for their content."""
-        is_refusal = isinstance(error, ContentRefused) and (error.status or 0) in (200, *QUESTION_REFUSED)
-        waiting.content_refusals = waiting.content_refusals + 1 if is_refusal else 0
-        return waiting.content_refusals >= CONTENT_REFUSALS
 
     def refuse_mixed_up(self, entry: Entry, generation: Generation) -> None:
         """Raise Unclear where an answer is about another job's generation: a cache that takes no notice of the query.
@@ -374,7 +376,7 @@ class Poll:
         self.budget.rate.on_accepted(now)
         entry.run.stats.polls += 1
         waiting.misses, waiting.not_before, waiting.not_after, waiting.last_error = 0, 0.0, inf, ""
-        waiting.content_refusals = 0
+        waiting.ends_said = 0
         heard = {"status": generation.status or None, "status_at": clock.wall()}
         polls = entry.progress.polls + 1
         if not generation.ended:
@@ -508,13 +510,23 @@ def _remember(owners: OrderedDict[str, str], name: str, job_id: str) -> None:
 
 def _is_final(error: ServiceError) -> bool:
     """Tell an answer that asking again will not change: no such generation, or no such key."""
-    return isinstance(error, Refused) or (isinstance(error, Rejected) and error.status == 404)
+    return isinstance(error, Refused) or (isinstance(error, Rejected) and error.status in GONE)
 
 
-def _withheld(generation_id: str, error: ServiceError) -> Generation:
-    """Return the generation whose status checks are refused for its content."""
-    field = error.field if isinstance(error, ContentRefused) else None
-    return Generation(generation_id, State.FAILED, error=str(error), content_refused=True, refused_input=field)
+def _checks_until_end(error: ServiceError) -> int:
+    """Return how many checks in a row have to fail so until a generation is taken for ended; 0 where none do."""
+    if isinstance(error, ContentRefused):
+        return CONTENT_REFUSALS if (error.status or 0) in (200, *QUESTION_REFUSED) else 0
+    return TIMEOUTS if says_timed_out(str(error)) else 0
+
+
+def _ended_in_words(generation_id: str, error: ServiceError) -> Generation:
+    """Return the generation of which status checks say in an error's words how it ended."""
+    refused = error if isinstance(error, ContentRefused) else None
+    field = refused.field if refused else None
+    return Generation(
+        generation_id, State.FAILED, error=str(error), content_refused=refused is not None, refused_input=field
+    )
 
 
 def _failure(generation: Generation) -> GenerationFailed:

@@ -83,6 +83,21 @@ async def test_a_task_of_our_own_id_that_is_as_new_as_the_submission_is_taken() 
     assert len(service.bodies) == 1
 
 
+async def test_a_task_that_was_told_no_id_of_ours_does_not_say_that_a_gateway_finds_none() -> None:
+    class Extending(FakeGateway):
+        def note(self, name: str, request_id: str, model: str = "") -> None:
+            super().note(name, self.bodies[-1].get("external_task_id", ""), model)
+
+    service = Extending(seconds=5)
+    service.posts.extend([None, None, Unclear("reset")])
+    extended = {"model": "kling-v1-6", "video_id": "clip-1", "prompt": "on"}
+    async with FakeClient(service, service="kling", settle=30, max_outstanding=1) as client:
+        for job in [*jobs(1, OWN | {"external_task_id": None}), {**extended, "id": "further"}, {**OWN, "id": "lost"}]:
+            result = (await run_all(client, [job]))[job["id"]]
+    assert result.ok, result.error
+    assert len(service.bodies) == 4
+
+
 async def test_an_earlier_attempt_under_the_same_id_is_not_taken_for_the_one_whose_answer_was_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

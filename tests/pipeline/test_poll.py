@@ -233,6 +233,20 @@ async def test_a_refusal_of_content_under_a_status_of_what_lies_between_ends_no_
         assert (await client.generate(MODEL, **PARAMS)).ok
 
 
+@for_each(("status", "message"), [(504, "Generation timeout"), (400, "generation timed out"), (504, "Gateway timeout")])
+async def test_a_question_that_says_for_nine_minutes_that_a_generation_took_too_long_is_about_one_that_failed(
+    status: int, message: str
+) -> None:
+    for checks in (10, 11):
+        service = FakeService(seconds=5)
+        service.checks.extend([answer(status, {"message": message, "statusCode": status})] * checks)
+        async with FakeClient(service, poll="every:1") as client:
+            result = (await run_all(client, jobs(1)))["job0"]
+        has_failed = checks == 11 and message != "Gateway timeout"
+        assert (result.stage is Stage.FAILED, type(result.error) is GenerationFailed) == (has_failed, has_failed)
+        assert result.ok != has_failed
+
+
 class Withholding(FakeService):
     """Says of the first generation that it is completed, and never gives its clip."""
 

@@ -342,7 +342,8 @@ def _message(answer: Answer) -> str:
         message = message.get("message") or message
     errors = fields.get("errors") or fields.get("meta")
     text = error_text(message) if message else answer.body[:200].decode(errors="replace").strip() or NO_REASON
-    return (f"{text} {errors}" if errors else text)[:MAX_MESSAGE_LENGTH]
+    more = error_text(errors) if isinstance(errors, list) else errors
+    return (f"{text}: {more}" if more else text)[:MAX_MESSAGE_LENGTH]
 
 
 def _redirected(answer: Answer) -> str:

@@ -409,8 +409,11 @@ def error_text(error: Any) -> str:
 def _detail(one: Any) -> str:
     if not isinstance(one, dict):
         return str(one)
-    if "msg" not in one:
+    loc = one.get("loc", one.get("path"))
+    words = one.get("msg") or (one.get("message") if isinstance(loc, list) else None)
+    if not words:
         return error_text(one)
-    loc = one.get("loc")
     place = ".".join(str(part) for part in (loc if isinstance(loc, list) else [loc or ""]) if part != "body")
-    return f"{place}: {one.get('msg')}" if place else str(one.get("msg"))
+    unsaid = (name for name in ("expected", "received") if name in one and name not in str(words).lower())
+    text = ", ".join((str(words), *(f"{name} {one[name]}" for name in unsaid)))
+    return f"{place}: {text}" if place else text

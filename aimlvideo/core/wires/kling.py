@@ -18,9 +18,10 @@ from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.catalog.rules import broken_rules
 from aimlvideo.core.catalog.validation import model_of
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.wires.answers import MAX_MESSAGE_LENGTH, State, id_in_location
+from aimlvideo.core.wires.answers import MAX_MESSAGE_LENGTH, Body, State, id_in_location
 from aimlvideo.core.wires.base import Callback, Generation, Helper, LookupById, PathOf, TaskList
 from aimlvideo.core.wires.http import Answer, Request
+from aimlvideo.core.wires.json_fields import as_id
 from aimlvideo.core.wires.kling_answers import Task, read_data
 from aimlvideo.core.wires.refusals import nameless, refusals_in_words, refuse_mixed_up
 from aimlvideo.errors import Busy, ContentRefused, InvalidJobs, Problem, Refused, Rejected, Unclear
@@ -33,6 +34,8 @@ MAX_PLACES = 10_000
 """Tasks whose place is remembered."""
 LIST_ROWS = 100
 """Tasks on a page of the service's list."""
+_BARE_ID = re.compile(r"(?=.*[0-9])[A-Za-z0-9_-]{8,}")
+"""An id and no word."""
 _PLAIN_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 MODELS_SERVICE = "kling"
 """The service of the catalogue whose models these are."""
@@ -71,7 +74,7 @@ class Kling:
             try:
                 task = Task.read(answer, request_id)
             except (Refused, Unclear):
-                if (task_id := _id_in_location(answer)) is None:
+                if (task_id := _id_in_location(answer) or _id_as_data(answer)) is None:
                     raise
                 return Generation(task_id)
             refuse_mixed_up(task.external_id, request_id, answer.status)
@@ -126,6 +129,18 @@ class Kling:
 def _id_in_location(answer: Answer) -> str | None:
     """Return the task that an answer's `Location` names, below an endpoint or a gateway's own page of tasks."""
     return id_in_location(answer, (*endpoint_facts()["endpoints"], "generations"))
+
+
+def _id_as_data(answer: Answer) -> str | None:
+    """Return the task that an answer names by its `data` alone, as gateways' oldest form has it; None for other words.
+
+    `{"code": "success", "data": "8aa5c1d0-..."}`.
+    """
+    body = Body.of(answer)
+    if answer.status >= 300 or body is None or "code" not in body or body.error() is not None:
+        return None
+    task_id = as_id(body.get("data"))
+    return task_id if task_id and _BARE_ID.fullmatch(task_id) else None
 
 
 def path_below(base_path: str, path: str) -> str:

@@ -213,7 +213,8 @@ def _as_error(answer: Answer, request_id: str | None) -> ServiceError:
     if meaning is not None:
         return _with_input(meaning(text, status=status, code=code, request_id=request_id), message)
     if code is None and (advice := _advice(answer, message, request_id)):
-        return Refused(f"{text}. {advice}", status=answer.status, request_id=request_id)
+        wrong_key = answer.status == 401
+        return Refused(f"{text}. {advice}", status=answer.status, request_id=request_id, wrong_key=wrong_key)
     wait, passed = retry_after(answer.headers), passed_limit(message)
     error = _by_number(text, status, code, wait, request_id)
     if passed and _is_about_this_request(error):
@@ -226,11 +227,16 @@ def _as_error(answer: Answer, request_id: str | None) -> ServiceError:
     return _with_input(error, message)
 
 
+_ITSELF = "Kling itself is --service kling-official"
+
+
 def _advice(answer: Answer, message: str, request_id: str | None) -> str | None:
     """Return what to do where a request came to the wrong place; None where it came to the right one."""
     is_missing = answer.status == NO_METHOD or (answer.status == 404 and is_about_the_path(answer, message))
+    if answer.status == 401:
+        return f"Expected a key of this gateway; {_ITSELF}"
     if is_missing and request_id is not None:
-        return "There is no such path: check the base URL (--base-url)"
+        return f"There is no such path: check the base URL (--base-url); {_ITSELF}"
     return "The proxy wants a name and a password" if answer.status == PROXY_REFUSED else None
 
 

@@ -62,6 +62,15 @@ def refuses_content(text: str, status: str = "") -> bool:
     return bool(re.search(_REFUSALS, words)) and not re.search(_NOT_ABOUT_CONTENT, words)
 
 
+_TIMED_OUT = r"(?i)\bgeneration[ _-]?(has[ _-])?(timeout|timed[ _-]?out)\b"
+"""Of a generation that did not finish in the time that the service allows, AI/ML API says so under HTTP 504."""
+
+
+def says_timed_out(text: str) -> bool:
+    """Tell whether a service's message says that a generation took too long for it, and not that an answer did."""
+    return bool(re.search(_TIMED_OUT, text))
+
+
 def refused_input(text: str) -> str | None:
     """Return which input a refusal is about: the parameter it names, else `prompt`, `image`, `video` or `audio`.
 

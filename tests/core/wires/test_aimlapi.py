@@ -417,10 +417,23 @@ def test_a_redirect_says_where_the_base_url_should_lead(status: int) -> None:
         raise_for_error(answer(b"", status, location="https://www.example.com/"))
 
 
+WRONG_TYPE = {
+    "code": "invalid_type",
+    "expected": "string",
+    "received": "undefined",
+    "path": ["image_list", 0],
+    "message": "Required",
+}
+
+
 @for_each(
     ("body", "words"),
     [
-        ({"message": "Body validation error", "errors": [{"path": ["duration"]}]}, "error [{'path': ['duration']}]"),
+        ({"message": "Body validation error", "errors": [{"path": ["duration"]}]}, "error: {'path': ['duration']}"),
+        (
+            {"message": "Body validation error", "meta": [WRONG_TYPE, {"path": ["model"], "message": "Expected 'a'"}]},
+            "error: image_list.0: Required, expected string, received undefined; model: Expected 'a'",
+        ),
         ({"error": {"message": "no such model"}}, "no such model"),
         ({"error": "no such model"}, "no such model"),
         ({"detail": "no such model"}, "no such model"),

@@ -184,6 +184,26 @@ def test_an_accepted_submission_names_its_task(body: Any) -> None:
     assert WIRE.parse_submission(answer(body), "av-1").id == "t"
 
 
+def test_data_that_is_an_id_alone_names_the_task_of_a_submission() -> None:
+    for task_id in ("8aa5c1d0-7f34-4c53-9c1e-2d5d0f7f0b11", "task_9f8e7d6c", 831922345719271433):
+        assert WIRE.parse_submission(answer({"code": "success", "data": task_id}), "av-1").id == str(task_id)
+    for body in (
+        {"code": "success", "data": "submitted"},
+        {"code": "success", "data": "queued at 12:03"},
+        {"code": "task_failed", "data": "task_9f8e7d6c"},
+        {"data": "task_9f8e7d6c"},
+    ):
+        with pytest.raises((Unclear, Rejected)):
+            WIRE.parse_submission(answer(body), "av-1")
+
+
+@for_each(("status", "body"), [(401, {"error": {"message": "Invalid token"}}), (404, b"Cannot POST /kling")])
+def test_where_nothing_of_a_gateway_answers_kling_itself_is_named(status: int, body: Any) -> None:
+    with pytest.raises(Refused, match="Kling itself is --service kling-official") as caught:
+        WIRE.parse_submission(answer(body, status), "av-1")
+    assert caught.value.wrong_key == (status == 401)
+
+
 @for_each(
     "body", [*ODD_BODIES.values(), b'{"code": 0, "data": null}', b'{"code": 0, "data": {}}', b'{"code": 0}'], ids=repr
 )
