@@ -250,7 +250,7 @@ class LostSubmissions:
         entry, since = doubt.entry, self._sent_at(doubt) - WINDOW_MARGIN
         for page in range(1, MOST_LIST_PAGES + 1):
             try:
-                listed = await self.request_log.request(tasks.request(page, entry.job), tasks.read)
+                listed = await self.request_log.request(tasks.request(page, tasks.place_of(entry.job)), tasks.read)
             except Rejected:
                 return None
             if ours := [one for one in listed if one.request_id == entry.progress.request_id]:

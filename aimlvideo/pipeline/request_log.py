@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -15,9 +16,10 @@ from aimlvideo.core.limits import RateLimiter
 from aimlvideo.core.lost_submissions import WINDOW_MARGIN
 from aimlvideo.core.money.account import LogRow
 from aimlvideo.core.service_clock import ServiceClock
-from aimlvideo.core.wires.base import LookupById, RequestLog
+from aimlvideo.core.wires.answers import State
+from aimlvideo.core.wires.base import Generation, LookupById, RequestLog, TaskList
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.errors import NotAccepted, ServiceError, UsageError
+from aimlvideo.errors import NotAccepted, Rejected, ServiceError, UsageError
 from aimlvideo.pipeline.limiters import RateGate
 from aimlvideo.shell import clock
 
@@ -26,6 +28,7 @@ Send = Callable[[Request], Awaitable[Answer]]
 T = TypeVar("T")
 TRIES = 4
 """Times that one question is asked while the service says that it is asked too often."""
+log = logging.getLogger("aimlvideo.log")
 MOST_PAGES = 5000
 """Pages of one reading: a log that never ends was not read to its end."""
 
@@ -111,7 +114,9 @@ class LogReader:
         """
         request_log = self.lookup
         if isinstance(request_log, LookupById):
-            raise UsageError("this service has no log of requests")
+            if request_log.tasks is None:
+                raise UsageError("this service has no log of requests")
+            return await self._read_tasks(request_log.tasks, keep)
 
         def read_page(answer: Answer) -> tuple[list[LogRow], bool | None]:
             return request_log.read(answer), request_log.has_more(answer)
@@ -142,6 +147,30 @@ class LogReader:
             last_page = page
         return LogReading(tuple(rows), since, until, complete=False, clock_known=now is not None)
 
+    async def _read_tasks(self, tasks: TaskList, keep: Callable[[LogRow], bool]) -> LogReading:
+        """Return all tasks that a service lists, as rows of a log: each that has not failed became a generation."""
+        rows: list[LogRow] = []
+        complete = True
+        for place in tasks.places:
+            last_page = list[Generation]()
+            for number in range(1, MOST_PAGES + 1):
+                try:
+                    page = await self.request(tasks.request(number, place), tasks.read)
+                except Rejected as error:
+                    log.warning("the tasks at %s are not listed, and none of them is known: %s", place, error)
+                    break
+                # The same page twice: a service that takes no notice of its number.
+                if page and page == last_page:
+                    complete = False
+                    break
+                if not page:
+                    break
+                rows += filter(keep, map(_as_row, page))
+                last_page = page
+            else:
+                complete = False
+        return LogReading(tuple(rows), 0.0, self.service_now() or clock.wall(), complete, clock_known=True)
+
     async def request(self, question: Request, read: Callable[[Answer], T]) -> T:
         """Return what an answer says. A question is asked again where too many were asked: by us, or by others."""
         tries_left = TRIES
@@ -158,3 +187,8 @@ class LogReader:
             else:
                 self._rate_gate.rate.on_accepted(clock.loop())
                 return content
+
+
+def _as_row(task: Generation) -> LogRow:
+    has_failed = task.state is State.FAILED
+    return LogRow(task.request_id, task.id, not has_failed, task.created_at, failed=has_failed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.request_ids import NAMESPACE, PREFIX_LENGTH, id_prefix
 from aimlvideo.core.money.account import LogRow
 from aimlvideo.core.services import service_of
+from aimlvideo.core.services.base import Service
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.files.object_stores import is_remote
 from aimlvideo.shell.files.results_file import ResultsFile
@@ -34,7 +36,7 @@ MOST_NAMED = 20
 
 @app.command(epilog="Example: aimlvideo recover clips")
 def recover(place: RunPlace, access: ServiceOptions) -> None:
-    """Rebuild a lost journal from results.jsonl and the service's log."""
+    """Rebuild a lost journal from results.jsonl and the service's log, or its lists of tasks."""
     with exit_codes(Terminal()) as terminal:
         folder = folder_of(place)
         if not folder.is_dir():
@@ -49,8 +51,8 @@ def recover_journal(folder: Path, settings: ClientOptions, terminal: Terminal, s
     """
     if (folder / JOURNAL).exists():
         raise UsageError(f"{folder / JOURNAL} is still there: move it away first (and keep it)")
-    rows, service = _recorded_rows(folder, terminal), settings["service"]
-    has_log = service_of(service).log is not None
+    rows, service = _recorded_rows(folder, terminal), service_of(settings["service"])
+    has_log = service.log is not None or service.tasks is not None
 
     async def work() -> int:
         found = await _found_in_log(rows, settings, terminal) if has_log else {}
@@ -59,12 +61,12 @@ def recover_journal(folder: Path, settings: ClientOptions, terminal: Terminal, s
         part = folder / f"{JOURNAL}.recovering"
         part.unlink(missing_ok=True)
         async with open_journal(part, create=True) as journal:
-            journal.note(SERVICE, service)
+            journal.note(SERVICE, service.name)
             journal.note(STORE, store or "")
             with journal.planning():
                 for row in rows:
                     journal.recover(row)
-                remembered = journal.remember_found(found)
+                remembered = journal.remember_found(found, service.id_field if service.tasks else "")
         part.replace(folder / JOURNAL)
         part.with_name(f"{part.name}.lock").unlink(missing_ok=True)
         return remembered
@@ -73,21 +75,30 @@ def recover_journal(folder: Path, settings: ClientOptions, terminal: Terminal, s
     _say_rebuilt(folder, len(rows), remembered if has_log else None, service, terminal)
 
 
-def _say_rebuilt(folder: Path, recorded: int, remembered: int | None, service: str, terminal: Terminal) -> None:
+def _say_rebuilt(folder: Path, recorded: int, remembered: int | None, service: Service, terminal: Terminal) -> None:
     """Say what a journal was rebuilt of, and what to do before the next run; `remembered` is None without a log."""
     jobs = f"{pluralize(recorded, 'job')} from {RESULTS}"
     if remembered is None:
         terminal.say(jobs)
         terminal.problem(
-            f"service {service} keeps no log of requests: what was in flight when the journal was lost, and has no "
-            f"line in {RESULTS}, the original command would buy again. Look into the service's dashboard before you "
-            "give it: of what is there already, leave the job out, and fetch it by "
-            f"`{command_line('adopt', folder, 'GENERATION', '--service', service)}`"
+            f"service {service.name} keeps no log of requests: what was in flight when the journal was lost, and has "
+            f"no line in {RESULTS}, the original command would buy again. Look into the service's dashboard before "
+            "you give it: of what is there already, leave the job out, and fetch it by "
+            f"`{command_line('adopt', folder, 'GENERATION', '--service', service.name)}`"
         )
         return
-    terminal.say(f"{jobs}, {pluralize(remembered, 'more generation')} from the service's log")
+    source = "log" if service.tasks is None else "lists of tasks"
+    terminal.say(f"{jobs}, {pluralize(remembered, 'more generation')} from the service's {source}")
     if remembered:
         terminal.say("those of jobs that this folder does not have do no harm: each is taken only for a job of its id")
+    if service.tasks is not None:
+        terminal.remark(
+            f"a task of {' or '.join(service.tasks.without_ids)} carries no id of ours, so nobody can tell whose it "
+            f"is: where one was in flight and has no line in {RESULTS}, the original command would buy it again. All "
+            "others are found: if one was sent just now, wait a minute and run `recover` again, then re-run the "
+            "original command"
+        )
+        return
     terminal.say(
         "the log lists a generation only after it has ended. Wait until everything in flight has ended (10 minutes, or "
         "3 times what the model takes), run `recover` again, then re-run the original command"
@@ -119,21 +130,28 @@ async def _found_in_log(
     # too, else that one would be bought again.
     recorded = {str(row["generation_id"]): _prefix(row) for row in rows if row.get("generation_id")}
     _check_log(set(recorded), reading.rows, complete=reading.complete)
-    _name_nameless(rows, set(recorded), reading.rows, terminal)
+    # A task is told our id wherever it is listed: one without it is another program's, once ids are seen to be shown.
+    lists_tasks = service_of(settings["service"]).tasks is not None
+    if not lists_tasks or not any(_mark(row) for row in reading.rows):
+        _name_nameless(rows, set(recorded), reading.rows, terminal)
     last_recorded = _newest_recorded(recorded, reading.rows)
     # Only what succeeded: one that failed has no clip, and its job may be sent again.
-    fresh = [row for row in reading.rows if row.succeeded and _mark(row) and not _is_recorded(row, recorded)]
-    fresh = [row for row in fresh if row.created_at >= last_recorded.get(_mark(row), 0.0)]
+    mark = partial(_mark, own_ids=lists_tasks)
+    fresh = [row for row in reading.rows if row.succeeded and mark(row) and not _is_recorded(row, recorded)]
+    fresh = [row for row in fresh if row.created_at >= last_recorded.get(mark(row), 0.0)]
     fresh.sort(key=lambda row: row.created_at)
-    newest = {_mark(row): row for row in fresh}
-    _name_earlier([row for row in fresh if row is not newest[_mark(row)]], terminal)
+    newest = {mark(row): row for row in fresh}
+    _name_earlier([row for row in fresh if row is not newest[mark(row)]], terminal)
     return {row.request_id: row.generation_id for row in newest.values() if row.request_id and row.generation_id}
 
 
-def _mark(row: LogRow) -> str:
-    """Return how a request id of ours begins, by which its job is known; empty where it is another program's."""
+def _mark(row: LogRow, *, own_ids: bool = False) -> str:
+    """Return how a request id of ours begins, by which its job is known; empty where it is another program's.
+
+    With `own_ids` an id that a job may have named itself is its mark, too.
+    """
     request_id = row.request_id or ""
-    return request_id[:PREFIX_LENGTH] if request_id.startswith(NAMESPACE) else ""
+    return request_id[:PREFIX_LENGTH] if request_id.startswith(NAMESPACE) else own_ids * request_id
 
 
 def _name_earlier(rows: Sequence[LogRow], terminal: Terminal) -> None:

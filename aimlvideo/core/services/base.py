@@ -22,6 +22,7 @@ from aimlvideo.core.wires.base import (
     PathOf,
     Question,
     RequestLog,
+    TaskList,
     TimedQuestion,
     Wire,
 )
@@ -92,6 +93,11 @@ class Service:
     def log(self) -> RequestLog | None:
         """Its list of past requests, where it has one."""
         return self.lookup if isinstance(self.lookup, RequestLog) else None
+
+    @property
+    def tasks(self) -> TaskList | None:
+        """Its lists of tasks, where it has some."""
+        return self.lookup.tasks if isinstance(self.lookup, LookupById) else None
 
     @property
     def signs(self) -> bool:

@@ -111,8 +111,6 @@ TimedQuestion = Query[[float], T_co]
 """It names the moment at which it is asked, in seconds since 1970."""
 Ledger = Query[[str | None], tuple[list[Charge], str | None]]
 """The account's charges, newest first: a page for each cursor (None: the first), and the cursor of the next."""
-TaskList = Query[[int, VideoJob], list[Generation]]
-"""The service's list of the tasks at a job's endpoint, newest first: a page for each number from 1 on."""
 Helper = Query[[str, Mapping[str, Any]], dict[str, Any]]
 """Calls that prepare a job and answer at once: by name and parameters, and what one answers."""
 
@@ -131,6 +129,20 @@ class RequestLog(NamedTuple):
     per_second: float
     longest_window: float
     fields: Fields = MappingProxyType({})
+
+
+class TaskList(NamedTuple):
+    """The service's lists of its tasks, newest first, one at each place: a page for each number from 1 on.
+
+    `place_of` says where a job's task is listed. `places` are those whose tasks show the ids that we chose; at the
+    places `without_ids` the service is told none.
+    """
+
+    request: Callable[[int, str], Request]
+    read: Callable[[Answer], list[Generation]]
+    place_of: Callable[[VideoJob], str]
+    places: tuple[str, ...]
+    without_ids: tuple[str, ...] = ()
 
 
 class ModelList(NamedTuple):

@@ -181,10 +181,14 @@ def _read_external_task(answer: Answer, request_id: str) -> Generation | None:
     return task.as_generation(task.id) if task.id and task.external_id == request_id else None
 
 
-def _list_request(page: int, job: VideoJob, root: str) -> Request:
-    """Return the question for a page of the tasks at a job's endpoint, newest first; the first page is 1."""
-    endpoint = _submission_endpoint(job) or _endpoint_of(job)
-    return Request("GET", f"{root}/{endpoint.endpoint}", (("pageNum", str(page)), ("pageSize", str(LIST_ROWS))))
+def _list_request(page: int, place: str, root: str) -> Request:
+    """Return the question for a page of the tasks at an endpoint, newest first; the first page is 1."""
+    return Request("GET", f"{root}/{place}", (("pageNum", str(page)), ("pageSize", str(LIST_ROWS))))
+
+
+def _place_of(job: VideoJob) -> str:
+    """Return the endpoint at which a job's task is listed."""
+    return (_submission_endpoint(job) or _endpoint_of(job)).endpoint
 
 
 def _read_list(answer: Answer) -> list[Generation]:
@@ -303,7 +307,14 @@ class TasksBelow:
     def __init__(self, root: str) -> None:
         find = partial(_external_task_request, root=root)
         self.lookup = LookupById(find, _read_external_task, 200 / 60, _takes_external_id)
-        self.tasks = TaskList(partial(_list_request, root=root), _read_list)
+        takes_ids = {name: raw.get("external_id", True) for name, raw in endpoint_facts()["endpoints"].items()}
+        self.tasks = TaskList(
+            partial(_list_request, root=root),
+            _read_list,
+            _place_of,
+            tuple(name for name, takes in takes_ids.items() if takes),
+            tuple(name for name, takes in takes_ids.items() if not takes),
+        )
         self.helper = Helper(partial(_helper_request, root=root), _read_helper)
 
 

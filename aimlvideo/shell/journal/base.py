@@ -11,6 +11,8 @@ from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob
 
 SERVICE = "service"
 """The fact of a journal that says whose generations its ids are: at another service they mean nothing."""
+OWN_IDS = "ids of jobs' own"
+"""The fact of a journal that was rebuilt that says in which parameter a job names its request id itself."""
 UPLOAD = "upload"
 """The fact of a journal that says where its local files go, for `resume` and for workers."""
 MOST_EARLIER = 10_000

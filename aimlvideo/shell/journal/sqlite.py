@@ -32,7 +32,7 @@ from aimlvideo.core.jobs.stages import WITHOUT_GENERATION, Stage
 from aimlvideo.core.wires.json_fields import as_timestamp
 from aimlvideo.errors import DownloadFailed, GenerationFailed, InvalidJobs, JournalError, VideoError
 from aimlvideo.shell import clock
-from aimlvideo.shell.journal.base import CopyNumbers
+from aimlvideo.shell.journal.base import OWN_IDS, CopyNumbers
 from aimlvideo.shell.journal.sqlite_file import JournalFile
 from aimlvideo.shell.journal.sqlite_reader import SqliteReader
 from aimlvideo.shell.journal.sqlite_transactions import GroupCommit
@@ -147,18 +147,24 @@ class SqliteJournal(SqliteReader):
         )
         self.step(job, progress)
 
-    def remember_found(self, generations: Mapping[str, str]) -> int:
+    def remember_found(self, generations: Mapping[str, str], id_field: str = "") -> int:
         """Keep generations that the service's log lists under these request ids, for the jobs that will be planned.
 
-        A job that has failed unpaid was tried again with one: that is fetched, and the next retry buys nothing.
+        With an `id_field` also those under ids that jobs name themselves, in this parameter. A job that has failed
+        unpaid was tried again with one: that is fetched, and the next retry buys nothing.
         """
-        by_prefix = {request_id[:PREFIX_LENGTH]: name for request_id, name in generations.items()}
-        ours = {prefix: name for prefix, name in by_prefix.items() if prefix.startswith(NAMESPACE)}
+        ours = {
+            request_id[:PREFIX_LENGTH] if request_id.startswith(NAMESPACE) else request_id: name
+            for request_id, name in generations.items()
+            if id_field or request_id.startswith(NAMESPACE)
+        }
+        if id_field:
+            self.note(OWN_IDS, id_field)
         for row in ours.items():
             self._commits.write("INSERT OR REPLACE INTO found VALUES (?, ?)", row)
         failed = self._of_stage("failed", None) if ours else ()
         for _, (job, progress) in failed:
-            name = ours.get(id_prefix(job))
+            name = ours.get(self._mark_of(job))
             if name is not None and progress.for_retry().stage is Stage.PLANNED:
                 self.step(job, Progress(Stage.RENDERING, generation_id=name, submitted_at=clock.wall()))
         # Nearly every journal has none, and planning a million jobs need not look for them a million times.
@@ -167,12 +173,17 @@ class SqliteJournal(SqliteReader):
 
     def _from_log(self, job: VideoJob) -> Record:
         """Return a planned job, as the generation that the service's log has for it, unless it had that before."""
-        row = self._read("SELECT generation_id FROM found WHERE mark=?", (id_prefix(job),)).fetchone()
+        row = self._read("SELECT generation_id FROM found WHERE mark=?", (self._mark_of(job),)).fetchone()
         if row is None or any(attempt.generation_id == row[0] for attempt in self.attempts(job.id)):
             return Record(job, Progress())
         progress = Progress(Stage.RENDERING, generation_id=row[0], submitted_at=clock.wall())
         self.step(job, progress)
         return Record(job, progress)
+
+    def _mark_of(self, job: VideoJob) -> str:
+        """Return by what a generation is known for this job's: the id that it names itself, or how ours of it begin."""
+        own_id = job.params.get(self.fact(OWN_IDS) or "")
+        return str(own_id) if own_id else id_prefix(job)
 
     def _planned_before(self, job: VideoJob, distinct: bool, run: int) -> Record:
         content_before, run_before = self._read("SELECT asked, run FROM jobs WHERE id=?", (job.id,)).fetchone()

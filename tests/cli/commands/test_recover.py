@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -14,9 +15,10 @@ from aimlvideo.cli.commands.recover import recover_journal
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.request_ids import Intent
+from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.journal.sqlite import open_journal
-from tests.fakes import MODEL, FakeClient, FakeService
+from tests.fakes import MODEL, FakeClient, FakeGateway, FakeService, answer
 
 Recover = Callable[..., None]
 
@@ -141,6 +143,62 @@ async def test_of_two_generations_of_one_job_the_newest_is_taken_and_the_other_i
     assert "1 more generation from the service's log" in said.out + said.err
     async with open_journal(tmp_path / "journal.sqlite3") as journal:
         assert journal.plan(VideoJob(MODEL, id="a", prompt="waves")).progress.generation_id == "gen-newest"
+
+
+class ListingGateway(FakeGateway):
+    """Lists the tasks of text2video in pages of two, and knows nothing of motion-control."""
+
+    async def send(self, request: Request) -> Answer:
+        """Answer one request."""
+        page, place = dict(request.query).get("pageNum"), request.path.rpartition("/")[2]
+        if page is None or place == "motion-control":
+            return answer(404, {"code": 1203, "message": "not found"})
+        tasks = list(self.accepted) if place == "text2video" else []
+        rows = [self._task(name).json()["data"] for name in tasks[2 * int(page) - 2 : 2 * int(page)]]
+        return answer(200, {"code": 0, "data": rows})
+
+
+def test_at_a_service_that_lists_its_tasks_those_of_this_folder_are_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = ListingGateway(seconds=50.0, clock=lambda: 1000.0)
+    for name, job_id in (("saved", "a"), ("under-way", "b"), ("theirs", None), ("failed", "c")):
+        buy(service, name, job_id=job_id)
+    service.accepted["own"] = 0.0
+    service.note("own", "order-1")
+    service.broken["failed"] = "no"
+    service.accepted["failed"] = service.accepted["saved"] = 0.0
+    monkeypatch.setattr(recover, "VideoClient", lambda **settings: FakeClient(service, **settings))
+    write_results(tmp_path, a="saved")
+    settings = {"service": "kling-official", "api_key": "access:secret", "base_url": "http://127.0.0.1:1"}
+    recover_journal(tmp_path, settings, Terminal())  # type: ignore[arg-type]
+    said = capsys.readouterr()
+    assert "2 more generations from the service's lists of tasks" in said.out + said.err
+    assert "a task of video-extend carries no id of ours" in said.err
+    assert "the client's id" not in said.err, "ours all have one: that task is another program's"
+
+    async def planned() -> list[str | None]:
+        async with open_journal(tmp_path / "journal.sqlite3") as journal:
+            jobs = [VideoJob(MODEL, id=name, prompt="waves") for name in "bc"]
+            jobs.append(VideoJob(MODEL, id="d", prompt="waves", external_task_id="order-1"))
+            return [journal.plan(job).progress.generation_id for job in jobs]
+
+    assert anyio.run(planned) == ["under-way", None, "own"]
+
+
+def test_lists_that_give_their_first_page_for_ever_rebuild_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Repeating(ListingGateway):
+        async def send(self, request: Request) -> Answer:
+            return await super().send(replace(request, query=(("pageNum", "1"),)))
+
+    service = Repeating(seconds=0.0, clock=lambda: 1000.0)
+    buy(service, "gen-0", job_id="a")
+    monkeypatch.setattr(recover, "VideoClient", lambda **settings: FakeClient(service, **settings))
+    settings = {"service": "kling-official", "api_key": "access:secret", "base_url": "http://127.0.0.1:1"}
+    with pytest.raises(UsageError, match="could not be read to its end"):
+        recover_journal(tmp_path, settings, Terminal())  # type: ignore[arg-type]
 
 
 def test_at_a_service_without_a_log_what_was_in_flight_is_said_to_be_looked_for(

@@ -342,7 +342,8 @@ def test_a_page_of_the_list_gives_each_task_with_our_id_and_its_age() -> None:
         {"task_id": "t-1", "task_status": "succeed", "task_info": {"external_task_id": "av-1"}, "task_result": RESULT},
         None,
     ]
-    request = TasksBelow(ROOT).tasks.request(2, VideoJob("kling-v1-6", prompt="p"))
+    listed = TasksBelow(ROOT).tasks
+    request = listed.request(2, listed.place_of(VideoJob("kling-v1-6", prompt="p")))
     assert (request.path, dict(request.query)["pageNum"]) == (f"{HOME}/text2video", "2")
     tasks = TasksBelow(ROOT).tasks.read(answer({"code": 0, "data": rows}))
     assert [(task.id, task.request_id) for task in tasks] == [("t-2", None), ("t-1", "av-1")]
