@@ -150,14 +150,15 @@ class SharedJobs:
         queued = 0
         with resolved_dsn(self._dsn) as database, open_sync_journal(database) as journal:
             service = reader.options.service
-            if (begun := journal.fact(SERVICE) or service) != service:
-                raise UsageError(f"these jobs were started with --service {begun}: use that, or another database")
+            # Before anybody is asked; and again, since another command may begin the list meanwhile.
+            _refuse_other_service(journal.fact(SERVICE) or service, service)
 
             def queue(new: NewJobs) -> None:
                 nonlocal queued
                 consent.ask(new, tally, facts, self._terminal)
                 matrix = "yes" if reader.options.matrix else None
-                _note_facts(journal, {SERVICE: service, MATRIX: matrix, UPLOAD: upload})
+                _refuse_other_service(journal.claim(SERVICE, service), service)
+                _note_facts(journal, {MATRIX: matrix, UPLOAD: upload})
                 queued += enqueue_jobs(journal.db, new.ids)
 
             with file.lines(reader.catalog, defaults) as lines, journal.planning(queue):
@@ -344,6 +345,11 @@ def _check_file(
     if reader.problems:
         reader.say_remarks(terminal.remark)
         raise InvalidJobs(reader.problems)
+
+
+def _refuse_other_service(begun: str, service: str) -> None:
+    if begun != service:
+        raise UsageError(f"these jobs were started with --service {begun}: use that, or another database")
 
 
 def _plan(journal: SyncPostgresJournal, reader: JobReader, lines: Iterator[Line], tally: Tally) -> list[str]:

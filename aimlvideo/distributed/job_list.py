@@ -242,11 +242,13 @@ class JobList:
     def _plan(self, jobs: list[VideoJob]) -> list[str]:
         """Write jobs down and queue them in one transaction, over a connection that blocks: in a thread."""
         with open_sync_journal(self._dsn) as journal:
-            if (begun := journal.fact(SERVICE) or self._service) != self._service:
-                raise SettingsError(f"these jobs were started with service={begun!r}: use that, or another database")
 
             def queue(new: NewJobs) -> None:
-                journal.note(SERVICE, self._service)
+                begun = journal.claim(SERVICE, self._service)
+                if begun != self._service:
+                    raise SettingsError(
+                        f"these jobs were started with service={begun!r}: use that, or another database"
+                    )
                 enqueue_jobs(journal.db, new.ids)
 
             if problems := list(chain_problems(jobs, lambda name: journal.find(name) is not None)):

@@ -27,15 +27,11 @@ from aimlvideo.shell.http.retrying import retrying
 from aimlvideo.shell.journal.base import SERVICE, UPLOAD
 from aimlvideo.shell.journal.postgres import PostgresJournal, open_postgres_journal
 from aimlvideo.shell.journal.postgres_connection import AWAY, Connection, Database
-from aimlvideo.shell.journal.postgres_sync import open_sync_journal
+from aimlvideo.shell.journal.postgres_sync import CLAIM, open_sync_journal
 
 log = logging.getLogger("aimlvideo.worker")
 NO_GENERATION = "aimlvideo-key-check"
 GATEWAY_AWAY = (None, 502, 504)
-CLAIM_FACT = """
-    INSERT INTO aimlvideo_facts VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET name = EXCLUDED.name
-    RETURNING value
-"""
 
 
 @asynccontextmanager
@@ -176,7 +172,7 @@ async def _queued_upload(connection: Connection) -> UploadStore | None:
 
 async def _agree_on_service(connection: Connection, service: str) -> None:
     """Keep all workers to one service: the ids of one mean nothing to another."""
-    row = await (await connection.execute(CLAIM_FACT, (SERVICE, service))).fetchone()
+    row = await (await connection.execute(CLAIM, (SERVICE, service))).fetchone()
     if row and row[0] != service:
         raise SettingsError(f"these jobs were queued with --service {row[0]}: use that, or another database")
 
@@ -197,7 +193,7 @@ async def _join(
     return account
 
 
-CLAIM = "UPDATE aimlvideo_account SET output_token = coalesce(output_token, %s) RETURNING output_token"
+CLAIM_OUTPUT = "UPDATE aimlvideo_account SET output_token = coalesce(output_token, %s) RETURNING output_token"
 TRIES, PAUSE = 20, 0.1
 """How long a worker that starts at the same moment may take to write the token, and a shared folder to show it."""
 
@@ -214,7 +210,7 @@ async def _check_output(connection: Connection, store: ClipStore) -> str:
         await store.write_text(TOKEN, token)
         # Another worker of the same folder may have been faster.
         token = (await DatabaseCopyCheck.read_note(store))[0] or token
-    row = await (await connection.execute(CLAIM, (token,))).fetchone()
+    row = await (await connection.execute(CLAIM_OUTPUT, (token,))).fetchone()
     expected = str(row[0]) if row else token
     if expected == token:
         return token

@@ -21,10 +21,10 @@ from aimlvideo.cli.service_facts import NO_FACTS
 from aimlvideo.cli.shared_jobs import Consent, SharedJobs
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.templates import MATRIX
-from aimlvideo.errors import InvalidJobs
+from aimlvideo.errors import InvalidJobs, UsageError
 from aimlvideo.shell.files.job_files import JobFile
 from aimlvideo.shell.files.workbooks import xlsx_of
-from aimlvideo.shell.journal.base import UPLOAD
+from aimlvideo.shell.journal.base import SERVICE, UPLOAD
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
@@ -184,3 +184,18 @@ def test_a_place_for_uploads_that_is_no_url_is_not_kept_for_the_workers(
     assert "upload is 'foo': expected s3://bucket/prefix" in refused.output
     with open_sync_journal(dsn) as journal:
         assert not journal.fact(UPLOAD)
+
+
+def test_of_two_commands_that_begin_a_list_at_once_the_slower_one_is_refused_where_its_service_is_another(
+    dsn: str, tmp_path: Path
+) -> None:
+    class Asked(Consent):
+        def ask(self, *_: object) -> None:
+            with open_sync_journal(dsn) as faster:
+                assert faster.claim(SERVICE, "kling") == "kling"
+
+    (tmp_path / "jobs.jsonl").write_text(json.dumps(job(0)))
+    with pytest.raises(UsageError, match="started with --service kling"):
+        SharedJobs(dsn, QUIET).queue(str(tmp_path / "jobs.jsonl"), ReaderOptions(), retry_failed=False, consent=Asked())
+    with open_sync_journal(dsn) as journal:
+        assert (journal.fact(SERVICE), journal.counts()) == ("kling", {})

@@ -16,6 +16,8 @@ from aiohttp import ClientSession, web
 from aimlvideo import JobList, Stage, VideoJob
 from aimlvideo.errors import DatabaseAway, InvalidJobs, JournalError, SettingsError, UsageError
 from aimlvideo.sandbox import Behaviour, Sandbox
+from aimlvideo.shell.journal.base import SERVICE
+from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from tests.distributed.test_worker import MODEL, counts, job
 from tests.waiting import PATIENCE
 
@@ -97,6 +99,15 @@ async def test_jobs_are_added_all_or_none_and_never_twice(dsn: str) -> None:
         assert found is not None
         assert found.stage is Stage.PLANNED
         assert (await jobs.account()).jobs == {"planned": 4}
+
+
+async def test_nothing_is_added_to_a_list_of_another_service(dsn: str) -> None:
+    with open_sync_journal(dsn) as journal:
+        journal.note(SERVICE, "kling")
+    async with JobList(dsn) as jobs:
+        with pytest.raises(SettingsError, match="started with service='kling'"):
+            await jobs.add(job(0))
+    assert counts(dsn) == {}
 
 
 async def test_results_come_as_they_end_and_end_with_the_last(dsn: str) -> None:

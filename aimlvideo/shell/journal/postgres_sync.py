@@ -41,6 +41,11 @@ ALIVE = 60
 """Seconds for which a worker that was heard of may still be sending what it began to send."""
 FACTS = "SELECT name, value FROM aimlvideo_facts WHERE starts_with(name, %s)"
 NOTE = "INSERT INTO aimlvideo_facts VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value"
+CLAIM = """
+    INSERT INTO aimlvideo_facts VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET name = EXCLUDED.name
+    RETURNING value
+"""
+"""Writes a fact that whoever comes first decides, and returns what counts."""
 FORGET = "DELETE FROM aimlvideo_facts WHERE name = %s"
 SAMPLE = f"{ROWS} WHERE generation_id IS NOT NULL AND request_id IS NOT NULL AND stage <> 'failed' LIMIT 1"
 
@@ -342,6 +347,11 @@ class SyncPostgresJournal:
         """Write one fact about the whole."""
         with postgres_errors():
             self.db.execute(NOTE, (name, value))
+
+    def claim(self, name: str, value: str) -> str:
+        """Write one fact about the whole, unless somebody was faster; return what it is. Waits for who is at it."""
+        with postgres_errors():
+            return str(required_row(self.db.execute(CLAIM, (name, value)).fetchone(), "aimlvideo_facts")[0])
 
     def _refuse_changed(self) -> None:
         rows = self.db.execute(
