@@ -18,7 +18,8 @@ from aimlvideo.core.catalog.model import Model
 class Catalog:
     """Every known model, by id or alias. `unlisted` are entries for models that are not known by name.
 
-    An entry of `unlisted` has a `pattern`, a regular expression for the whole id, and what all such models share.
+    An entry of `unlisted` has a `pattern`, a regular expression for the whole id, and what all such models share; by
+    service, `elsewhere` has the pattern of those that are made in another way there, and in which.
     """
 
     def __init__(
@@ -91,8 +92,17 @@ class Catalog:
         """Return the common form of all models whose ids look like this one, at one service or at any; else None."""
         for form in self._unlisted if isinstance(model, str) else ():
             takers = (None, form.get("service"), *form.get("other_services", ()))
-            if service in takers and re.fullmatch(form["pattern"], model):
+            is_here = service in takers and self.made_elsewhere(model, service) is None
+            if is_here and re.fullmatch(form["pattern"], model):
                 return self._unlisted_read.setdefault((model, form["pattern"]), self._entry(model, form))
+        return None
+
+    def made_elsewhere(self, model: str, service: str | None) -> str | None:
+        """Return in which way a service makes a model that nothing here speaks; None where it is no such model."""
+        for form in self._unlisted:
+            other = form.get("elsewhere", {}).get(service)
+            if other and re.fullmatch(other["pattern"], model):
+                return str(other["how"])
         return None
 
     def nearest(self, model: str) -> list[str]:

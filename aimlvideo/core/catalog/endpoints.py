@@ -29,7 +29,8 @@ def endpoint_entries() -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
     """Return an entry, in the form of catalog.json, for each model that is listed, and one for all others."""
     facts = endpoint_facts()
     listed = {name: _entry(facts, model) for name, model in facts["models"].items()}
-    return listed, {"pattern": facts["unlisted"]["pattern"], **_entry(facts, facts["unlisted"])}
+    shared = {name: facts["unlisted"][name] for name in ("pattern", "elsewhere")}
+    return listed, {**shared, **_entry(facts, facts["unlisted"])}
 
 
 def _entry(facts: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:

@@ -194,6 +194,8 @@ def _about_model(job: VideoJob, catalog: Catalog, service: str) -> Iterator[Prob
     elif model := catalog.find(name):
         hint = f"it belongs to {' and '.join(model.services)}: use --service {model.service}"
         yield Problem("model", f"a model of service {service}", repr(name), hint)
+    elif how := catalog.made_elsewhere(name, service):
+        yield Problem("model", "a known model", repr(name), f"it is one of {how}, which this release does not speak")
     elif catalog.find_unlisted(name, service):
         # A warning, not a problem: a gateway gets new models more often than this package is released.
         shared = f"not known here, checked by what all such models of service {service} share"
