@@ -47,20 +47,27 @@ from aimlvideo.shell import clock
 async def fetch_status(send: Send, wire: Wire, generation_id: str, job: VideoJob | None = None) -> Generation:
     """Return the generation as it is now. Where a wire has several places for it, each is asked in turn.
 
-    Raises the ServiceError that the (last) answer amounts to.
+    Raises the ServiceError that the answer amounts to; where no place knows it, that of the first one.
     """
-    # The last place is asked outside the loop, so that its 404 is raised as what it is.
     *others, last = wire.status(generation_id, job)
+    unknown: Rejected | None = None
     for question in others:
         try:
             generation = _understood(wire, await send(question), generation_id, job)
         except Rejected as error:
             if error.status != 404:
                 raise
+            unknown = unknown or error
         else:
             wire.remember(generation_id, question)
             return generation
-    generation = _understood(wire, await send(last), generation_id, job)
+    try:
+        generation = _understood(wire, await send(last), generation_id, job)
+    except Rejected as error:
+        # The last places are the rarest: that a gateway does not even have them says nothing of a generation.
+        if unknown is None or error.status != 404:
+            raise
+        raise unknown from None
     if others:
         wire.remember(generation_id, last)
     return generation

@@ -247,6 +247,17 @@ async def test_a_question_that_says_for_nine_minutes_that_a_generation_took_too_
         assert result.ok != has_failed
 
 
+async def test_a_task_that_no_place_knows_is_refused_in_the_words_of_the_first_one() -> None:
+    class Places(FakeGateway):
+        async def send(self, request: Request) -> Answer:
+            place = request.path.split("/")[-2]
+            return answer(404, {"code": 1203, "message": "no such task" if place == "text2video" else f"no {place}"})
+
+    async with FakeClient(Places(), service="kling") as client:
+        with pytest.raises(Rejected, match="no such task"):
+            await client.status("task-1")
+
+
 class Withholding(FakeService):
     """Says of the first generation that it is completed, and never gives its clip."""
 

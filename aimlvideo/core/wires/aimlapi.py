@@ -18,12 +18,14 @@ from aimlvideo.core.wires.answers import (
     ANSWER_LOST,
     ENDED_STATES,
     ID_FIELDS,
+    MAKE_SMALLER,
     MAX_MESSAGE_LENGTH,
     NEVER_PROCESSED,
     NO_METHOD,
     NO_REASON,
     PROXY_REFUSED,
     STATUS_FIELDS,
+    TOO_LARGE,
     Body,
     State,
     counts_as_end,
@@ -205,8 +207,9 @@ def _error_of(  # noqa: PLR0911 - a table: one line a status
             return Unavailable(f"the service is unavailable ({status}): {message}", retry_after=wait, **about)
         case _ if status >= 500 or status < 400 or status in ANSWER_LOST:
             return Unclear(f"the service failed ({status}): {message}", **about)
+    advice = f". {MAKE_SMALLER}" if status == TOO_LARGE else ""
     return _content_refusal(message, about) or Rejected(
-        f"the service refused the request ({status}): {message}", **about
+        f"the service refused the request ({status}): {message}{advice}", **about
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from aimlvideo.core.wires.http import Answer
-from aimlvideo.core.wires.json_fields import as_id, as_text
+from aimlvideo.core.wires.json_fields import as_id, as_number, as_text
 
 _SPELLINGS = str.maketrans(
     {" ": "_", "-": "_", "\N{LATIN SMALL LETTER DOTLESS I}": "i", "\N{COMBINING DOT ABOVE}": None}
@@ -28,7 +28,11 @@ class State(StrEnum):
     @classmethod
     def named(cls, word: str) -> State | None:
         """Return what a status word says, however it is written; None for one that is missing or new."""
-        return STATES.get(word) or STATES.get(word.strip().lower().translate(_SPELLINGS))
+        if (state := STATES.get(word)) is not None:
+            return state
+        spelled = word.strip().lower().translate(_SPELLINGS)
+        # Some pass a constant on as it is called: `TASK_STATUS_FAILED`.
+        return STATES.get(spelled) or STATES.get(spelled.rpartition("status_")[2])
 
     @classmethod
     def shown_by(cls, word: str, *, has_link: bool, reason: str | None) -> State:
@@ -57,8 +61,9 @@ _NO_PATH = (
     r"|^not found\.?$"
 )
 _STATUS_WORDS = {
-    State.QUEUED: "submitted queued in_queue not_start pending waiting created accepted scheduled",
-    State.RENDERING: "processing in_progress running generating starting active unknown",
+    State.QUEUED: "submitted queued in_queue not_start not_started pending waiting created accepted scheduled queueing "
+    "preparing throttled staged",
+    State.RENDERING: "processing in_progress running generating starting active dreaming unknown",
     State.COMPLETED: "succeed succeeded success successful completed complete done finished ready",
     State.FAILED: "failed failure fail error cancelled canceled aborted terminated expired rejected blocked "
     "timeout timed_out moderated request_moderated content_moderated nsfw",
@@ -78,7 +83,8 @@ STATES = {word: state for state, words in _STATUS_WORDS.items() for word in word
 LOCATING = (200, 201, 202, 302, 303)
 """Statuses whose `Location` may name what was made; those of 307 and 308 say where to send the same again."""
 
-NO_METHOD, PROXY_REFUSED = 405, 407
+NO_METHOD, PROXY_REFUSED, TOO_LARGE = 405, 407, 413
+MAKE_SMALLER = "Its local files are too large together: give links to them, or --upload (upload=)"
 NEVER_PROCESSED = (425, 503, 511)
 """Too early, unavailable, and what lies in between wants a login: the request went no further."""
 
@@ -129,6 +135,8 @@ FAILED_REASON_FIELDS = (*FAILURE_FIELDS, "reason", *MESSAGE_FIELDS)
 
 _RESPECTS = "respect_moderation"
 """By this flag, of itself or of its clip, xAI says of a generation that is done whether the clip is given out."""
+_FILTERED = "raiMediaFilteredCount"
+"""How many clips Google has withheld."""
 WITHHELD = f"moderation withholds the clip ({_RESPECTS}: false)"
 
 LINK_FIELDS = (
@@ -227,12 +235,18 @@ class Body(dict[str, Any]):
         names = FAILED_REASON_FIELDS if surely_failed else FAILURE_FIELDS
         cause = next((self[name] for name in names if self.get(name)), None)
         links = isinstance(cause, str) and cause.startswith(("http://", "https://"))
+        if not cause and surely_failed and isinstance(base := self.get("base_resp"), dict):
+            cause = type(self)(base).failure(surely_failed=True)
+            cause = None if str(cause).lower() in GOOD_CODES else cause
         return self._why_withheld() if links or not cause else cause  # older gateways put the clip's link there
 
     def _why_withheld(self) -> str | None:
         """Return that moderation withholds the clip, where a flag alone says so; None where nothing does."""
         shown = (self, *_entries(self.get("video")))
-        return WITHHELD if any(isinstance(one, dict) and one.get(_RESPECTS) is False for one in shown) else None
+        if any(isinstance(one, dict) and one.get(_RESPECTS) is False for one in shown):
+            return WITHHELD
+        filtered = as_number(self.get(_FILTERED))
+        return f"moderation withholds {filtered:g} of the clips ({_FILTERED})" if filtered else None
 
     def error(self) -> tuple[str, Any] | None:
         """Return code and words where this says itself that the request failed, whatever its HTTP status; else None."""

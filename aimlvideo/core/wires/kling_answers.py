@@ -18,12 +18,14 @@ from aimlvideo.core.wires.answers import (
     ENDED_STATES,
     GOOD_CODES,
     ID_FIELDS,
+    MAKE_SMALLER,
     MAX_MESSAGE_LENGTH,
     NEVER_PROCESSED,
     NO_METHOD,
     NO_REASON,
     PROXY_REFUSED,
     STATUS_FIELDS,
+    TOO_LARGE,
     Body,
     State,
     counts_as_end,
@@ -36,7 +38,7 @@ from aimlvideo.core.wires.answers import (
 from aimlvideo.core.wires.base import Generation
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.core.wires.json_fields import as_cost, as_id, as_text, as_timestamp
-from aimlvideo.core.wires.refusals import nameless, refused_input, refuses_content
+from aimlvideo.core.wires.refusals import cannot_pay, nameless, refused_input, refuses_content
 from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unavailable, Unclear
 
 MAX_LAYERS = 6
@@ -206,14 +208,15 @@ def _as_error(answer: Answer, request_id: str | None) -> ServiceError:
     # nothing.
     status = code if code is not None and 300 <= code < 600 and answer.status < 300 else answer.status
     shown = "" if not word or word in GOOD_CODES else f", code {word[:60]}"
-    text = f"the gateway says: {message[:MAX_MESSAGE_LENGTH]} (HTTP {answer.status}{shown})"
+    smaller = f". {MAKE_SMALLER}" if answer.status == TOO_LARGE else ""
+    text = f"the gateway says: {message[:MAX_MESSAGE_LENGTH]} (HTTP {answer.status}{shown}){smaller}"
     meaning = CODE_WORDS.get(word)
     if isinstance(meaning, int):
         return Rejected(text, status=meaning, code=code, request_id=request_id)
     if meaning is not None:
         return _with_input(meaning(text, status=status, code=code, request_id=request_id), message)
     if code is None and (advice := _advice(answer, message, request_id)):
-        wrong_key = answer.status == 401
+        wrong_key = answer.status == 401 and not cannot_pay(message)
         return Refused(f"{text}. {advice}", status=answer.status, request_id=request_id, wrong_key=wrong_key)
     wait, passed = retry_after(answer.headers), passed_limit(message)
     error = _by_number(text, status, code, wait, request_id)
@@ -234,7 +237,7 @@ def _advice(answer: Answer, message: str, request_id: str | None) -> str | None:
     """Return what to do where a request came to the wrong place; None where it came to the right one."""
     is_missing = answer.status == NO_METHOD or (answer.status == 404 and is_about_the_path(answer, message))
     if answer.status == 401:
-        return f"Expected a key of this gateway; {_ITSELF}"
+        return "Top up, then run again" if cannot_pay(message) else f"Expected a key of this gateway; {_ITSELF}"
     if is_missing and request_id is not None:
         return f"There is no such path: check the base URL (--base-url); {_ITSELF}"
     return "The proxy wants a name and a password" if answer.status == PROXY_REFUSED else None

@@ -95,11 +95,14 @@ _CANNOT_PAY = r"""(?ix)
       (not[ _]enough|insufficient|exhausted|too[ ]low|used[ ]up|empty)\b
     | \bin[ ]arrears\b | payment[ _-]?required | \b(please|must|need[ ]to)[ ](top[ ]?up|recharge)\b
     | \baccount\b.{0,20}\b(suspended|frozen|overdue|disabled|deactivated)\b
-    | 余额不足 | 欠费
+    | \b(not|n't)[ ]have[ ](enough|sufficient|any)[ ](\w+[ ]){0,2}(balance|credits?|funds?|quota|money)\b
+    | \bexhausted[ ](balance|credits?|quota)\b | \bused[ ](up[ ])?all[ ](\w+[ ]){0,2}credits?\b
+    | \b(billing|spending)[ ](\w+[ ])?limit[ ](has[ ]been[ ])?(reached|exceeded)
+    | 余额不足 | 欠费 | (额度|配额)(不足|已?用(尽|完|光))
     """
 
 
-def _cannot_pay(text: str) -> bool:
+def cannot_pay(text: str) -> bool:
     """Tell whether a service's message says that the account has nothing left, or may not buy."""
     return bool(re.search(_CANNOT_PAY, text))
 
@@ -149,7 +152,7 @@ def refusals_in_words(request_id: str) -> Iterator[None]:
         if re.search(_NO_KEY, str(error)):
             about = {"status": error.status, "code": error.code, "request_id": error.request_id}
             raise Refused(str(error), wrong_key=True, **about) from error
-        if _cannot_pay(str(error)):
+        if cannot_pay(str(error)):
             raise _unpaid(str(error), error) from error
         raise
 
@@ -163,7 +166,7 @@ def nameless(problem: str, answer: Answer, request_id: str | None) -> ServiceErr
     words = redact_for_display(_words(answer))
     # Half an answer may have lost the id behind its words: what was cut is unclear, whatever its beginning says.
     is_whole = answer.status < 300 and (answer.json() is not None or not answer.body.lstrip().startswith((b"{", b"[")))
-    if is_whole and _cannot_pay(words):
+    if is_whole and cannot_pay(words):
         return _unpaid(f"the service says: {words}", Unclear(words, **about))
     # Not for a submission: a gateway that says "too fast" may have accepted it all the same.
     if is_whole and request_id is None and (passed := passed_limit(words)):

@@ -122,7 +122,15 @@ def test_a_clip_that_was_withheld_failed_though_its_status_is_completed(wire: Wi
 
 
 @for_each("wire", [AIMLAPI, KLING], ids=["aimlapi", "kling"])
-@for_each("withheld", [{"video": {"respect_moderation": False}}, {"video": None, "respect_moderation": False}], ids=str)
+@for_each(
+    "withheld",
+    [
+        {"video": {"respect_moderation": False}},
+        {"video": None, "respect_moderation": False},
+        {"video": None, "raiMediaFilteredCount": 1},
+    ],
+    ids=str,
+)
 def test_a_flag_alone_tells_that_a_clip_is_withheld(wire: Wire, withheld: dict[str, Any]) -> None:
     generation = wire.parse_status(answer({"id": "g", "status": "completed", **withheld}), "g")
     assert (generation.state, generation.content_refused) == (State.FAILED, True)
@@ -140,6 +148,17 @@ def test_a_page_that_a_failed_generation_quotes_refuses_no_content(wire: Wire, e
     quoted = json.loads(json.dumps(error).replace("{}", "Blocked: a content policy violation"))
     generation = wire.parse_status(answer({"id": "g", "status": "failed", "error": quoted}), "g")
     assert (generation.state, generation.content_refused) == (State.FAILED, False)
+
+
+def test_a_reason_beside_a_partner_s_code_is_read_once_the_generation_has_failed() -> None:
+    refused = {
+        "task_id": "g",
+        "status": "Fail",
+        "base_resp": {"status_code": 1026, "status_msg": "input new_sensitive"},
+    }
+    assert AIMLAPI.parse_status(answer(refused), "g").content_refused
+    plain = {"task_id": "g", "status": "Fail", "base_resp": {"status_code": 0, "status_msg": "success"}}
+    assert AIMLAPI.parse_status(answer(plain), "g").error == "no reason given"
 
 
 def test_a_generation_that_failed_for_another_reason_was_not_refused() -> None:

@@ -33,6 +33,11 @@ CANNOT_PAY: list[Any] = [
     "insufficient balance",
     ["insufficient balance"],
     {"message": "余额不足"},
+    {"message": "该令牌额度已用尽"},
+    {"error": "You do not have enough credits to run this task."},
+    {"error": {"message": "Billing hard limit has been reached"}},
+    {"error": "Your team has used all available credits"},
+    {"detail": "User is locked. Reason: Exhausted balance."},
 ]
 REFUSED_CONTENT: list[Any] = [
     {"message": "blocked by moderation"},
@@ -75,6 +80,17 @@ def test_an_account_that_cannot_pay_stops_the_run_also_where_the_request_is_call
     wire: Wire, status: int
 ) -> None:
     assert isinstance(error_of(wire, {"message": "Insufficient balance"}, status), Refused)
+
+
+def test_a_gateway_s_key_that_is_used_up_is_no_wrong_one() -> None:
+    wire = service_of("kling").wire(legacy=False, path_of=lambda model: None)
+    error = error_of(wire, {"error": {"message": "该令牌额度已用尽"}}, 401)
+    assert (isinstance(error, Refused) and error.wrong_key, "Top up" in str(error)) == (False, True)
+
+
+def test_a_request_that_is_too_large_says_how_it_is_made_smaller(wire: Wire) -> None:
+    error = error_of(wire, b"<html><title>413 Request Entity Too Large</title></html>", 413)
+    assert "give links to them, or --upload" in str(error)
 
 
 @for_each("body", REFUSED_CONTENT, ids=str)
