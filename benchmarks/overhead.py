@@ -253,7 +253,8 @@ def compare(scene: str, rounds: int, ways: list[str], python: str | None, jobs: 
     figures: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
     thousands: dict[str, float] = {}
     with loopback(latency) as url:
-        for _ in range(rounds):
+        for number in range(rounds):
+            print(f"{scene}: round {number + 1} of {rounds}", file=sys.stderr)  # a minute each, and nothing to see
             for way in ways:
                 runner = python if way == "the service's SDK" and python else sys.executable
                 command = [runner, "-m", "benchmarks.overhead", "--way", way, url, str(jobs or usual), str(at_once)]
