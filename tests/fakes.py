@@ -318,6 +318,19 @@ class FakeGateway(FakeService):
         return answer(200, {"code": 0, "message": "SUCCEED", "data": task})
 
 
+class ListingGateway(FakeGateway):
+    """Lists the tasks of text2video in pages of two, and knows nothing of motion-control."""
+
+    async def send(self, request: Request) -> Answer:
+        """Answer one request."""
+        page, place = dict(request.query).get("pageNum"), request.path.rpartition("/")[2]
+        if page is None or place == "motion-control":
+            return answer(404, {"code": 1203, "message": "not found"})
+        tasks = list(self.accepted) if place == "text2video" else []
+        rows = [self._task(name).json()["data"] for name in tasks[2 * int(page) - 2 : 2 * int(page)]]
+        return answer(200, {"code": 0, "data": rows})
+
+
 def jobs(count: int, job: Mapping[str, Any] = JOB) -> list[dict[str, Any]]:
     """Return so many jobs: `job0`, `job1`, ..."""
     return [{**job, "id": f"job{number}"} for number in range(count)]

@@ -194,9 +194,12 @@ async def _accepted_by_id(record: Record, lookup: LookupById, client: VideoClien
     try:
         task = lookup.read(await client.send(lookup.request(request_id, record.job), tries=1), request_id)
     except Rejected:
-        return None
-    row = LogRow(request_id, task and task.id, succeeded=True, created_at=0.0)
-    return contradiction([row], record, None, client.catalog)
+        task = None
+    if task is not None:
+        return contradiction([LogRow(request_id, task.id, True, 0.0)], record, None, client.catalog)
+    # A task may stand in a list that is not found by our id.
+    rows = () if lookup.tasks is None else (await client.read_log()).rows
+    return contradiction(rows, record, None, client.catalog)
 
 
 def settled_sentence(job_id: str, generation: str | None) -> str:

@@ -18,7 +18,7 @@ from aimlvideo.core.jobs.request_ids import Intent
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.journal.sqlite import open_journal
-from tests.fakes import MODEL, FakeClient, FakeGateway, FakeService, answer
+from tests.fakes import MODEL, FakeClient, FakeService, ListingGateway
 
 Recover = Callable[..., None]
 
@@ -143,19 +143,6 @@ async def test_of_two_generations_of_one_job_the_newest_is_taken_and_the_other_i
     assert "1 more generation from the service's log" in said.out + said.err
     async with open_journal(tmp_path / "journal.sqlite3") as journal:
         assert journal.plan(VideoJob(MODEL, id="a", prompt="waves")).progress.generation_id == "gen-newest"
-
-
-class ListingGateway(FakeGateway):
-    """Lists the tasks of text2video in pages of two, and knows nothing of motion-control."""
-
-    async def send(self, request: Request) -> Answer:
-        """Answer one request."""
-        page, place = dict(request.query).get("pageNum"), request.path.rpartition("/")[2]
-        if page is None or place == "motion-control":
-            return answer(404, {"code": 1203, "message": "not found"})
-        tasks = list(self.accepted) if place == "text2video" else []
-        rows = [self._task(name).json()["data"] for name in tasks[2 * int(page) - 2 : 2 * int(page)]]
-        return answer(200, {"code": 0, "data": rows})
 
 
 def test_at_a_service_that_lists_its_tasks_those_of_this_folder_are_found(
