@@ -333,7 +333,12 @@ def _task(layers: list[Body]) -> Task:
     # that of the service behind them back: it is read from a page of its own, with the key.
     has_content_page = any(layer.get("object") == "video" or "platform" in layer for layer in layers)
     if has_content_page and task_id and not links and State.named(word) is State.COMPLETED:
-        links = (f"/v1/videos/{quote(task_id, safe='')}/content",)
+        links = (_content_page(task_id),)
+    elif task_id and any(link.endswith("/content") for link in links):
+        # A gateway names itself as it was set up: as `localhost:3000` where nobody did, or as a host that is shown no
+        # key. Its own page of a task is at the address that was asked for the task.
+        page = _content_page(task_id)
+        links = tuple(page if link.endswith(page) else link for link in links)
     state = State.shown_by(word, has_link=bool(links), reason=stated if word else None)
     external = next((one for one in _texts(outward, EXTERNAL_ID_FIELDS) if one), None)
     has_fields = bool(word or links or task_id or len(layers) > 1)
@@ -341,6 +346,10 @@ def _task(layers: list[Body]) -> Task:
         (moment for layer in outward for name in CREATED_FIELDS if (moment := as_timestamp(layer.get(name)))), 0.0
     )
     return Task(task_id, external, state, word.strip(), links, reason, _units(outward), has_fields, created_at)
+
+
+def _content_page(task_id: str) -> str:
+    return f"/v1/videos/{quote(task_id, safe='')}/content"
 
 
 def _words(layer: Mapping[str, Any]) -> list[str]:

@@ -171,6 +171,21 @@ def test_a_task_of_new_api_whose_link_is_kept_back_is_fetched_from_its_content_p
     assert (seen.state, seen.video_url) == (State.COMPLETED, "/v1/videos/t%2F1/content")
 
 
+@for_each(
+    ("link", "asked"),
+    [
+        ("http://localhost:3000/v1/videos/t-1/content", "/v1/videos/t-1/content"),
+        ("https://www.gw.example.com/v1/videos/t-1/content", "/v1/videos/t-1/content"),
+        ("https://cdn.example.com/v1/videos/t-1/content?sig=1", None),
+        ("https://behind.example.com/v1/videos/another/content", None),
+        ("https://cdn.example.com/a.mp4", None),
+    ],
+)
+def test_a_task_s_own_page_is_asked_for_at_the_gateway_whatever_host_it_names(link: str, asked: str | None) -> None:
+    task = {"task_id": "t-1", "platform": "kling", "status": "SUCCESS", "result_url": link}
+    assert WIRE.parse_status(answer({"code": "success", "data": task}), "t-1").video_url == (asked or link)
+
+
 def test_all_clips_of_a_task_are_named_and_no_watermarked_one() -> None:
     videos = [{"url": URL, "watermark_url": "https://x/w.mp4"}, {"url": SECOND}, {"watermark_url": "https://x/v.mp4"}]
     task = {"task_id": "t-1", "task_status": "succeed", "task_result": {"videos": videos}}
