@@ -21,7 +21,7 @@ import anyio
 
 from aimlvideo.core.arguments import check_argument
 from aimlvideo.core.catalog.catalog import Catalog
-from aimlvideo.core.formatting import SecretText
+from aimlvideo.core.formatting import SecretText, preview
 from aimlvideo.core.jobs.file_names import RESULTS, NameTemplate, numbered_name
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.request_ids import OwnIds
@@ -117,6 +117,8 @@ class _Lent(NamedTuple):
         limiters: Limiters | None,
     ) -> _Lent:
         """Return what of this is open already. Raises SettingsError for what is nothing of the kind."""
+        if not isinstance(limiters, Limiters | None):
+            raise SettingsError(f"limiters is {preview(limiters)}: expected the Limiters of other clients, or None")
         return cls(
             None if transport is None else checked_transport(transport),
             None if isinstance(journal, str | Path | None) else _checked_journal(journal),
@@ -569,7 +571,7 @@ class VideoClient:
         """Open where a run keeps what it makes; `stack` closes it. Raises SettingsError, JournalError, DiskFailed."""
         if not isinstance(output, str | PathLike | None):
             raise SettingsError(f"output is of type {type(output).__name__}: expected the name of a folder")
-        if output == "":
+        if str(output).strip() == "":
             raise SettingsError("output is empty: expected the name of a folder, or None")
         own_store = await ObjectStore.opened(output) if isinstance(output, str) and is_remote(output) else None
         folder = None if output is None else checked_folder(own_store.staging if own_store else Path(output))
@@ -635,7 +637,7 @@ class VideoClient:
     def _most_bought(self) -> float:
         """Return how many generations may be outstanding, or bought and not yet taken by a run's reader."""
         most = self._settings.max_outstanding or self._pipeline.slots.outstanding.limit
-        return most + max(self._settings.buy_ahead, 0)
+        return most + self._settings.buy_ahead
 
     async def _budget(self, limit: float | None, journal: Journal, spending: Spending | None) -> Budget:
         """Return a run's budget; the first run into a journal promises all that is outstanding there its price."""
@@ -730,7 +732,7 @@ class VideoClient:
 
 def _checked_journal(journal: Journal) -> Journal:
     if not callable(getattr(journal, "plan", None)):
-        raise SettingsError(f"journal is {journal!r}: expected the path of a file, an open journal, or None")
+        raise SettingsError(f"journal is {preview(journal)}: expected the path of a file, an open journal, or None")
     return journal
 
 

@@ -7,12 +7,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
+from sys import float_info
 from types import NoneType
 from typing import Any
 from urllib.parse import urlsplit
 
 from aimlvideo.core.catalog.catalog import Catalog
-from aimlvideo.core.formatting import SecretText
+from aimlvideo.core.formatting import SecretText, preview
 from aimlvideo.core.links import LOOPBACK
 from aimlvideo.core.polling.policy import FixedPolls
 from aimlvideo.core.services import DEFAULT_SERVICE, service_of
@@ -63,7 +64,7 @@ class Settings:
             except ValueError:
                 raise SettingsError("callback_secret cannot sign: expected Base64 behind whsec_") from None
         if self.callback is not None and not _is_address(self.callback):
-            raise SettingsError(f"callback is {self.callback!r}: expected a pair of a host and a port")
+            raise SettingsError(f"callback is {preview(self.callback)}: expected a pair of a host and a port")
         if (self.callback or self.callback_url) and service.read_callback is None:
             raise SettingsError(f"{service.title} sends no callbacks: leave out callback and callback_url")
         if self.callback_url is not None and not _is_link(self.callback_url):
@@ -106,12 +107,16 @@ class Settings:
             raise SettingsError(f"poll: {error}") from None
 
     def _check_numbers(self) -> None:
+        ahead = self.buy_ahead
+        if not isinstance(ahead, int) or isinstance(ahead, bool) or ahead < 0:
+            raise SettingsError(f"buy_ahead is {preview(ahead)}: expected a whole number, 0 or more")
         for name, more in _NUMBERS.items():
             if (value := getattr(self, name)) is None and name in _MAY_BE_NONE:
                 continue
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not (is_number and value > 0):
-                raise SettingsError(f"{name} is {value!r}: expected a number above 0{more}")
+            # What no float holds could be reckoned with only once something was bought.
+            if not (is_number and value > 0 and (isinstance(value, float) or value <= float_info.max)):
+                raise SettingsError(f"{name} is {preview(value)}: expected a number above 0{more}")
         for name in ("max_outstanding", "downloads"):
             if (count := getattr(self, name)) is not None and not float(count).is_integer():
                 raise SettingsError(f"{name} is {count!r}: expected a whole number, or None")
@@ -133,7 +138,6 @@ _TYPES: Mapping[str, tuple[type | tuple[type, ...], str]] = {
     "base_url": (str, "text"),
     "legacy": (bool, "True or False"),
     "journal": (_PATH, "the path of a file, or None"),
-    "buy_ahead": (int, "a whole number, 0 or more"),
     "poll": (str, "'learned' or 'every:SECONDS'"),
     "strict": (bool, "True or False"),
     "metadata": (bool, "True or False"),
@@ -152,7 +156,7 @@ _BAR = "|"
 
 
 def _preview(name: str, value: object) -> str:
-    return f"of type {type(value).__name__}" if name in _SECRET else repr(value)[:80]
+    return f"of type {type(value).__name__}" if name in _SECRET else preview(value)
 
 
 def resolve_key(api_key: str | None, service: str, environment: Mapping[str, str] = os.environ) -> str:
@@ -256,4 +260,5 @@ def _is_link(text: object) -> bool:
 
 def _without_password(text: object) -> str:
     """Return what was given for a URL, without what may be a password in it."""
-    return re.sub(r"//[^/@]*@", "//...@", repr(text))
+    # Whole: a text that is cut off may end within its password.
+    return re.sub(r"//[^/@]*@", "//...@", repr(text) if isinstance(text, str) else preview(text))

@@ -18,7 +18,7 @@ import anyio
 import pytest
 
 from aimlvideo import Answer, FunctionTransport, Request, VideoClient, VideoJob
-from aimlvideo.errors import InvalidJobs, SettingsError, UsageError, VideoError
+from aimlvideo.errors import InvalidJobs, JournalError, SettingsError, UsageError, VideoError
 from tests.cases import for_each
 from tests.fakes import JOB, FakeClient, FakeService
 
@@ -313,11 +313,27 @@ async def test_a_limit_that_is_no_amount_is_refused(service: Service, limit: Any
         ({"max_outstanding": "auto"}, "or None for as many as the service takes"),
         ({"poll": 15}, "'every:SECONDS'"),
         ({"concurrency": 5}, "there is no setting 'concurrency'"),
+        ({"timeout": 10**400}, "timeout is a huge number: expected a number above 0, in seconds"),
+        ({"downloads": 10**400}, "downloads is a huge number: expected"),
+        ({"buy_ahead": True}, "buy_ahead is True: expected a whole number"),
+        ({"buy_ahead": -1}, "buy_ahead is -1: expected a whole number"),
+        ({"limiters": 5}, "limiters is 5: expected"),
     ],
 )
 def test_a_setting_of_another_kind_says_what_is_expected(setting: dict[str, Any], said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         client_of(Service(), **setting)
+
+
+def test_a_number_of_more_digits_than_python_writes_out_is_refused_as_any_other() -> None:
+    huge = 10**5000
+    for name in ("base_url", "service", "legacy", "journal", "poll", "timeout"):
+        with pytest.raises(SettingsError, match=r"a huge number(: expected| is not a URL)"):
+            VideoClient("key", **{name: huge})  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match="callback is a tuple with a huge number: expected"):
+        client_of(Service(), callback=("host", huge))
+    with pytest.raises(InvalidJobs, match="id: text or a number, got a huge number"):
+        VideoJob(MODEL, id=huge, prompt="x")  # type: ignore[arg-type]
 
 
 async def _read_all(client: Any, jobs: Any) -> None:
@@ -372,7 +388,7 @@ async def test_a_name_with_a_field_that_nothing_has_fails_the_jobs_before_they_a
 
 async def test_an_empty_name_is_not_the_folder_that_one_stands_in(service: Service) -> None:
     async with client_of(service) as client:
-        for jobs, output in ((JOBS, ""), ("", "clips")):
+        for jobs, output in ((JOBS, ""), (JOBS, "  "), ("", "clips")):
             with pytest.raises(SettingsError, match="empty"):
                 async with client.run(jobs, output=output):
                     pass
@@ -386,6 +402,13 @@ async def test_what_stands_in_itself_is_refused_however_it_is_bought(service: Se
             with pytest.raises(InvalidJobs, match="levels of lists and objects"):
                 await buy(MODEL, prompt="x", extra=circle)
     assert service.bought == 0
+
+
+@for_each("name", ["a\0b", "a\ud800b"])
+async def test_a_journal_of_a_name_that_no_file_can_have_is_said_in_words(service: Service, name: str) -> None:
+    with pytest.raises(JournalError, match="cannot be written: "):
+        async with client_of(service, journal=name):
+            pass
 
 
 @for_each("name", ["x" * 5000, "a\0b"])

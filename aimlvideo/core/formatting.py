@@ -81,7 +81,10 @@ def preview(value: Any) -> str:
         return f"{len(value):,} bytes"
     if isinstance(value, str) and value.startswith("data:"):
         return f"{value[: value.find(',', 0, 30) + 1] or 'data:'}… ({len(value):,} characters)"
-    text = "a huge number" if isinstance(value, int) and abs(value) > 10**40 else _brief.repr(value)
+    try:
+        text = "a huge number" if isinstance(value, int) and abs(value) > 10**40 else _brief.repr(value)
+    except ValueError:  # Python writes out no number of some thousands of digits
+        text = f"a {type(value).__name__} with a huge number"
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 

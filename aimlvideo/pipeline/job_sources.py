@@ -133,7 +133,7 @@ def single_job(model: str, job_id: str | None, params: Mapping[str, Any]) -> Vid
     """Return one clip's job: without an id, one that is like no other. Raises UsageError for an id that is no name."""
     if job_id is not None:
         check_argument("id", job_id, str | int, "text or a whole number, or None")
-        if not str(job_id).strip():
+        if isinstance(job_id, str) and not job_id.strip():
             raise UsageError("id is an empty text: expected a name for the clip, or None for one like no other")
     return VideoJob(model, id=f"clip-{secrets.token_hex(6)}" if job_id is None else job_id, **params)
 

@@ -358,6 +358,18 @@ def test_a_name_that_is_too_long_is_a_slip_and_no_traceback(
     assert "File name too long" in done.stderr
 
 
+def test_a_wait_or_an_adoption_with_a_wrong_option_leaves_nothing_that_refuses_the_right_one(
+    command: Command, tmp_path: Path
+) -> None:
+    for words in (
+        ("adopt", "out", "g", "--service", "klin"), ("wait", "g", "-o", "out", "--service", "klin"),
+        ("wait", "g", "-o", "out", "--timeout", "-1"),
+    ):  # fmt: skip
+        done = command(*words)
+        assert (done.exit_code, "expected" in done.stderr) == (2, True), words
+        assert not (tmp_path / "out").exists(), words
+
+
 class Answering:
     """A service whose free pages answer as a test says, and everything else as an account with 5 USD."""
 

@@ -17,7 +17,7 @@ from aimlvideo.core.formatting import command_line
 from aimlvideo.core.jobs.file_names import JOURNAL, file_name
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.core.services import DEFAULT_SERVICE
+from aimlvideo.core.services import DEFAULT_SERVICE, service_of
 from aimlvideo.errors import UsageError
 from aimlvideo.pipeline.job_sources import adopt_generation, check_generation_id
 from aimlvideo.shell import clock
@@ -53,7 +53,7 @@ def adopt_generations(place: str, generations: Sequence[str], model: str, servic
     """
     for name in generations:
         check_generation_id(name)
-
+    service_of(service)  # a name that no service has would be noted, and refuse the right one from then on
     folder = folder_of(place)
 
     async def work() -> tuple[int, int]:

@@ -13,6 +13,7 @@ from aimlvideo.cli.options import Json, OutputOrStore, Polls, Quiet, ServiceOpti
 from aimlvideo.cli.run_folder import RunFolder
 from aimlvideo.cli.run_options import SharedRunOptions
 from aimlvideo.cli.typer_app import CommandApp
+from aimlvideo.client import VideoClient
 
 app = CommandApp()
 
@@ -39,7 +40,8 @@ def wait(
     with exit_codes(shared.terminal()) as terminal:
         run = None
         if generations:
-            shared.client_options(access.service)  # raises for what cannot be read, before anything is written down
+            # Raises for what cannot be right, before anything is written down.
+            VideoClient(**shared.client_options(access.service))
             run, _ = adopt_generations(output, generations, "", access.service)
         folder = RunFolder.of(output)
         folder.service(access.service)  # raises where it is another one's

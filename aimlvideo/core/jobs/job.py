@@ -6,6 +6,7 @@ import builtins
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
@@ -100,7 +101,8 @@ def _text_of_id(job_id: object) -> str:
     is_plain = isinstance(job_id, str | int | float) and not isinstance(job_id, bool)
     # A UUID, a date or another library's number has a text of its own; of what has none, Python writes the address.
     if is_plain or (type(job_id).__str__ is not object.__str__ and not isinstance(job_id, bytes)):
-        return str(job_id)
+        with suppress(ValueError):  # a number of more digits than Python writes out
+            return str(job_id)
     raise InvalidJobs([Problem("id", "text or a number", preview(job_id))])
 
 

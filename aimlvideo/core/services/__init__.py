@@ -7,6 +7,7 @@ import difflib
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from aimlvideo.core.formatting import preview
 from aimlvideo.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def service_of(name: object) -> Service:
     """Return the service of this name. Raises SettingsError, with the nearest name, where there is none."""
     if isinstance(name, str) and name in _loaded:
         return _loaded[name]
-    if name not in SERVICE_NAMES:
+    if not isinstance(name, str) or name not in SERVICE_NAMES:
         raise SettingsError(_unknown(name))
     # By name and late: a command loads the one service that it talks to, and `--help` none.
     module = import_module(f"{__name__}.{str(name).replace('-', '_')}")
@@ -40,6 +41,6 @@ def service_of(name: object) -> Service:
 
 def _unknown(name: object) -> str:
     *others, last = map(repr, SERVICE_NAMES)
-    nearest = difflib.get_close_matches(str(name).lower(), SERVICE_NAMES, 1)
+    nearest = difflib.get_close_matches(name.lower(), SERVICE_NAMES, 1) if isinstance(name, str) else ()
     hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
-    return f"service is {name!r}: expected {', '.join(others)} or {last}{hint}"
+    return f"service is {preview(name)}: expected {', '.join(others)} or {last}{hint}"

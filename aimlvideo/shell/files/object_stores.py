@@ -163,6 +163,11 @@ class Filesystem:
             raise SettingsError(f"{url}: {error}{hint}") from error
         except ValueError as error:
             raise SettingsError(f"{url} is not a writable location: {error}") from error
+        except Exception as error:
+            # Some are connected to at once, and each store has its own exceptions.
+            raise SettingsError(
+                f"{without_passwords(url)} cannot be reached: expected a store that answers ({error})"
+            ) from error
         self._root = root.rstrip("/")
 
     def path(self, name: str) -> str:

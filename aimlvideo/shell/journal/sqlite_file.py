@@ -80,8 +80,9 @@ class JournalFile(NamedTuple):
             lock.acquire(timeout=0)
         except Timeout:
             raise JournalError(self._in_use_message()) from None
-        except OSError as error:
-            raise JournalError(f"{self.path.parent} cannot be written: {error.strerror}") from error
+        except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+            reason = getattr(error, "strerror", None) or error
+            raise JournalError(f"{self.path.parent} cannot be written: {reason}") from error
         place = self.path.absolute()
         _held_here.append(place)
         try:

@@ -199,6 +199,12 @@ async def test_what_a_killed_worker_left_half_fetched_is_removed_and_nothing_els
     assert names == {".arriving-cut0off0", ".arriving-roll0000", ".arriving-ours", "clip.mp4"}
 
 
+def test_a_store_that_cannot_be_reached_is_said_without_a_traceback_and_without_its_password() -> None:
+    with pytest.raises(SettingsError, match="9/x cannot be reached: expected a store that answers") as said:
+        Filesystem("ftp://user:secret@127.0.0.1:9/x")
+    assert "secret" not in str(said.value)
+
+
 def test_an_unknown_kind_of_store_is_a_users_mistake() -> None:
     with pytest.raises(SettingsError, match="gopher"):
         ObjectStore("gopher://x/y", Path())
