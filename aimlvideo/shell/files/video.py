@@ -96,6 +96,11 @@ def frame_jpeg(clip: Path, side: int) -> bytes:
         return b""
 
 
+def _file_url(path: Path) -> str:
+    """Return a file's name for the library, which takes the text before a colon for a protocol: `12:30/a.mp4`."""
+    return f"file:{path}"
+
+
 @contextmanager
 def _opened(clip: Path) -> Iterator[Any]:
     """Give a clip to read. Raises UsageError for no file, and for frames larger than any that a service makes."""
@@ -103,7 +108,7 @@ def _opened(clip: Path) -> Iterator[Any]:
 
     if not clip.is_file():  # a pipe would be waited for
         raise UsageError(f"{clip}: expected a clip, got no file")
-    with av.open(str(clip)) as film:
+    with av.open(_file_url(clip)) as film:
         for stream in film.streams.video:
             width, height = stream.width or 0, stream.height or 0
             if width * height > MAX_PIXELS:
@@ -226,7 +231,7 @@ def _is_film(path: Path) -> bool:
     import av  # noqa: PLC0415 - an extra
 
     try:
-        with av.open(str(path)) as film:
+        with av.open(_file_url(path)) as film:
             return film.metadata.get("comment") == JOINED
     except (av.FFmpegError, OSError):
         return False
@@ -236,7 +241,7 @@ def _new_film(target: Path) -> AbstractContextManager[Any]:
     """Give a film to write."""
     import av  # noqa: PLC0415 - an extra
 
-    film = av.open(str(target), "w", format="mp4", options={"movflags": "faststart"})
+    film = av.open(_file_url(target), "w", format="mp4", options={"movflags": "faststart"})
     film.metadata["comment"] = JOINED
     return film
 

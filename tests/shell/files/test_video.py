@@ -152,6 +152,19 @@ def test_a_cross_fade_mixes_the_seams(tmp_path: Path) -> None:
     assert near(levels[6:10], [40, 80, 120, 160])
 
 
+def test_a_colon_in_the_name_of_a_folder_or_film_is_no_protocol(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip(tmp_path / "a.mp4", [80] * 3)
+    monkeypatch.chdir(tmp_path)
+    folder = Path("2026-11-27T10:30")
+    folder.mkdir()
+    (tmp_path / "a.mp4").rename(folder / "a.mp4")
+    assert frame_png(folder / "a.mp4", "last")
+    for _ in range(2):
+        assert join_clips([folder / "a.mp4"], Path("12:30.mp4")).copied, "the second time over the film of the first"
+
+
 def test_an_earlier_film_is_replaced_and_no_other_file(tmp_path: Path) -> None:
     clips = [clip(tmp_path / "a.mp4", [20] * 3), clip(tmp_path / "b.mp4", [200] * 3)]
     target = join_clips(clips[:1], tmp_path / "film.mp4").path
