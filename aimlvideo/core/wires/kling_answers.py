@@ -225,12 +225,18 @@ def _as_error(answer: Answer, request_id: str | None) -> ServiceError:
         return Busy(text, retry_after=max(wait or 0.0, LEAST_PAUSE), limit=passed, **about)
     if isinstance(error, Busy) and passed == "outstanding":
         error.limit = passed
+    if request_id is None and isinstance(error, Rejected) and re.search(_NO_TASK, message):
+        error.status = 404
     if code in CONTENT_CODES or (_is_about_this_request(error) and refuses_content(f"{word} {message}")):
         error = ContentRefused(text, status=status, code=code, request_id=request_id)
     return _with_input(error, message)
 
 
 _ITSELF = "Kling itself is --service kling-official"
+
+
+_NO_TASK = r"(?i)\b(task|video|generation)\b[^.;]{0,60}\b(not[ _](found|exist)|does(n't| not) exist)|任务不存在"
+"""How a gateway says, under whatever status, that a task is not one of its own, or is none of this endpoint."""
 
 
 def _advice(answer: Answer, message: str, request_id: str | None) -> str | None:

@@ -298,6 +298,28 @@ def test_a_task_that_is_not_known_here_is_told_from_a_wrong_question(code: int) 
     assert caught.value.status == 404
 
 
+@for_each(
+    ("body", "status"),
+    [
+        ({"code": 10004, "msg": "任务不存在", "success": True}, 200),
+        ({"code": "fail", "message": "task not found"}, 400),
+        ({"error": {"message": "Video task_9 does not exist"}}, 400),
+        ({"code": 500, "message": "task not exist"}, 400),
+    ],
+)
+def test_a_task_that_is_not_known_is_told_by_the_words_too(body: Any, status: int) -> None:
+    with pytest.raises(Rejected) as caught:
+        WIRE.parse_status(answer(body, status), "task_9")
+    assert caught.value.status == 404
+
+
+@for_each("message", ["prompt not found", "the task failed. Voice not found", "video_url: file not found"])
+def test_a_question_that_is_refused_otherwise_says_nothing_of_the_task(message: str) -> None:
+    with pytest.raises(Rejected) as caught:
+        WIRE.parse_status(answer({"code": "fail", "message": message}, 400), "task_9")
+    assert caught.value.status == 400
+
+
 def test_a_long_page_for_an_error_is_told_briefly() -> None:
     with pytest.raises(Unclear) as caught:
         WIRE.parse_status(answer(b"<html>" + b"x" * 10_000, 502), "t")
