@@ -254,7 +254,7 @@ def compare(scene: str, rounds: int, ways: list[str], python: str | None, jobs: 
     thousands: dict[str, float] = {}
     with loopback(latency) as url:
         for number in range(rounds):
-            print(f"{scene}: round {number + 1} of {rounds}", file=sys.stderr)  # a minute each, and nothing to see
+            print(f"{scene}: round {number + 1} of {rounds}", flush=True)  # a minute each, and nothing to see
             for way in ways:
                 runner = python if way == "the service's SDK" and python else sys.executable
                 command = [runner, "-m", "benchmarks.overhead", "--way", way, url, str(jobs or usual), str(at_once)]
