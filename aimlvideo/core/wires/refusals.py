@@ -144,9 +144,12 @@ def refusals_in_words(request_id: str) -> Iterator[None]:
     try:
         yield
     except Rejected as error:
-        if _says_taken(str(error)) and Intent.of(request_id).account is not None:
+        if _says_taken(str(error)):
             about: dict[str, Any] = {"status": error.status, "code": error.code, "request_id": request_id}
-            raise Unclear(str(error), **about) from error
+            if Intent.of(request_id).account is not None:
+                raise Unclear(str(error), **about) from error
+            used = "The id that this job names itself was used before: give it another"
+            raise Rejected(f"{error}. {used}", **about) from error
         if isinstance(error, ContentRefused):
             raise
         if re.search(_NO_KEY, str(error)):

@@ -112,7 +112,7 @@ def test_an_id_of_our_own_making_that_is_refused_as_taken_was_taken_by_this_very
     with pytest.raises(Unclear, match=r"(?i)id|key"):
         wire.parse_submission(answer(body, status), OURS)
     # An id that a person chose may have been taken by anybody: the service refuses this job.
-    with pytest.raises(Rejected):
+    with pytest.raises(Rejected, match="give it another"):
         wire.parse_submission(answer(body, status), "spring-campaign-7")
 
 
