@@ -305,8 +305,8 @@ class _Doctor:
                 f"expected that it is not there (404), got status {generation.status!r}", status=answer.status
             )
 
-        # Where there are several places to ask, only the last one's "not there" is final.
-        *_, request = wire.status(UNKNOWN_ID)
+        # Where there are several places, the first one: of the last ones many a gateway has not even the path.
+        request = wire.status(UNKNOWN_ID)[0]
         await self.ask("an unknown generation", request, read_absence, {}, "the end of generations that got lost")
 
     def _note(self, what: str, understood: bool, detail: str, without: str, odd: tuple[Oddity, ...] = ()) -> None:

@@ -104,6 +104,16 @@ async def test_what_is_not_understood_is_named_with_what_was_expected_and_what_c
     assert diagnosis.clock_offset < -86_400
 
 
+async def test_a_refused_key_is_not_a_generation_that_is_not_there_at_a_place_that_is_none() -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        is_there = "text2video" in request.path
+        return web.json_response({"message": "Invalid token"}, status=401 if is_there else 404)
+
+    async with served(answer) as url:
+        diagnosis = await diagnosis_of(url, "kling")
+    assert not any(finding.understood for finding in diagnosis.findings)
+
+
 NONSENSE = [
     web.Response(text="<html>an error page</html>", content_type="text/html"),
     web.json_response([]),
