@@ -152,24 +152,29 @@ class LogReader:
         rows: list[LogRow] = []
         complete = True
         for place in tasks.places:
-            last_page = list[Generation]()
-            for number in range(1, MOST_PAGES + 1):
-                try:
-                    page = await self.request(tasks.request(number, place), tasks.read)
-                except Rejected as error:
-                    log.warning("the tasks at %s are not listed, and none of them is known: %s", place, error)
-                    break
-                # The same page twice: a service that takes no notice of its number.
-                if page and page == last_page:
-                    complete = False
-                    break
-                if not page:
-                    break
-                rows += filter(keep, map(_as_row, page))
-                last_page = page
-            else:
-                complete = False
+            listed, is_whole = await self._tasks_at(place, tasks)
+            rows += filter(keep, map(_as_row, listed))
+            complete = complete and is_whole
         return LogReading(tuple(rows), 0.0, self.service_now() or clock.wall(), complete, clock_known=True)
+
+    async def _tasks_at(self, place: str, tasks: TaskList) -> tuple[list[Generation], bool]:
+        """Return the tasks that are listed at one place, and whether that is all of them."""
+        listed, last_page = list[Generation](), list[Generation]()
+        for number in range(1, MOST_PAGES + 1):
+            try:
+                page = await self.request(tasks.request(number, place), tasks.read)
+            except Rejected as error:
+                # At once: there is no such list. Later: there is no further page, as at Kling after a thousand.
+                if number == 1:
+                    log.warning("the tasks at %s are not listed, and none of them is known: %s", place, error)
+                return listed, number == 1
+            if not page:
+                return listed, True
+            if page == last_page:  # a service that takes no notice of the number
+                break
+            listed += page
+            last_page = page
+        return listed, False
 
     async def request(self, question: Request, read: Callable[[Answer], T]) -> T:
         """Return what an answer says. A question is asked again where too many were asked: by us, or by others."""

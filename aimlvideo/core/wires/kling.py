@@ -32,8 +32,8 @@ ID_FIELD = "external_task_id"
 CONTENT_SAFETY_CODE = 1301
 MAX_PLACES = 10_000
 """Tasks whose place is remembered."""
-LIST_ROWS = 100
-"""Tasks on a page of the service's list."""
+LIST_ROWS = 500
+"""Tasks on a page of the service's list: the most that it takes, since it gives a thousand pages."""
 _BARE_ID = re.compile(r"(?=.*[0-9])[A-Za-z0-9_-]{8,}")
 """An id and no word."""
 _PLAIN_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")

@@ -18,7 +18,7 @@ from aimlvideo.core.jobs.request_ids import Intent
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.journal.sqlite import open_journal
-from tests.fakes import MODEL, FakeClient, FakeService, ListingGateway
+from tests.fakes import MODEL, FakeClient, FakeService, ListingGateway, answer
 
 Recover = Callable[..., None]
 
@@ -173,14 +173,23 @@ def test_at_a_service_that_lists_its_tasks_those_of_this_folder_are_found(
     assert anyio.run(planned) == ["under-way", None, "own"]
 
 
-def test_lists_that_give_their_first_page_for_ever_rebuild_nothing(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    class Repeating(ListingGateway):
-        async def send(self, request: Request) -> Answer:
-            return await super().send(replace(request, query=(("pageNum", "1"),)))
+class Repeating(ListingGateway):
+    async def send(self, request: Request) -> Answer:
+        return await super().send(replace(request, query=(("pageNum", "1"),)))
 
-    service = Repeating(seconds=0.0, clock=lambda: 1000.0)
+
+class Ending(ListingGateway):
+    async def send(self, request: Request) -> Answer:
+        if dict(request.query).get("pageNum") == "2":
+            return answer(400, {"code": 1201, "message": "pageNum is from 1 to 1"})
+        return await super().send(request)
+
+
+@pytest.mark.parametrize("kind", [Repeating, Ending])
+def test_lists_that_are_not_given_to_their_end_rebuild_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: type[ListingGateway]
+) -> None:
+    service = kind(seconds=0.0, clock=lambda: 1000.0)
     buy(service, "gen-0", job_id="a")
     monkeypatch.setattr(recover, "VideoClient", lambda **settings: FakeClient(service, **settings))
     settings = {"service": "kling-official", "api_key": "access:secret", "base_url": "http://127.0.0.1:1"}
