@@ -413,10 +413,14 @@ class VideoClient:
         """
         check_argument("body", body, bytes | str | Mapping, "the call's body: bytes, text or a dict")
         check_argument("headers", headers, Mapping | None, "the call's headers, as a dict")
+        for name, value in (headers or {}).items():
+            # As bytes, as servers hold them: no signature would be found, and each call turned away.
+            check_argument("a name in headers", name, str, "text")
+            check_argument(f"headers[{name!r}]", value, str, "text")
         callbacks = self._opened.callbacks
         read, secret = self.service.read_callback, self._settings.callback_secret
         # The signature is over the bytes as they came: a body that was parsed and written again has others.
-        raw = body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else b""
+        raw = body if isinstance(body, bytes) else body.encode(errors="replace") if isinstance(body, str) else b""
         lowered = {name.lower(): value for name, value in (headers or {}).items()}
         if secret and WebhookSecret(secret).is_forged(lowered, raw, clock.wall()):
             log.warning("rejected a callback with a wrong signature")
@@ -545,7 +549,7 @@ class VideoClient:
     ) -> AsyncIterator[Run]:
         """Open a run: its folder, its journal, its results, its tasks; clips go to `store`, where one is given."""
         pipeline = self._opened
-        if name != "":
+        if not isinstance(name, str) or name:
             # A template that cannot be read is said before anything is bought.
             NameTemplate(name)
         async with AsyncExitStack() as stack:
@@ -699,6 +703,7 @@ class VideoClient:
     async def send(self, question: Request, *, tries: int = 4) -> Answer:
         """Return the service's answer to a question that may be asked again. Raises ServiceError where none comes."""
         check_argument("question", question, Request, "a Request")
+        check_argument("the question's path", question.path, str, "text")
         check_argument("tries", tries, int, "a whole number")
         pipeline = self._opened
         return await retrying(lambda: pipeline.send(question), on=(ServiceError,), tries=tries)

@@ -166,12 +166,14 @@ async def test_a_coroutine_of_jobs_is_to_be_awaited_first(service: Service) -> N
 
 
 async def test_a_line_that_is_no_job_fails_alone_and_the_others_are_made(service: Service) -> None:
-    lines: list[Any] = [None, JOBS[0], "a fox", 5, {"model": MODEL, 7: "x"}, ["a"], JOBS[1]]
+    array = type("Array", (), {"__bool__": lambda _: int("an array has no truth of its own")})()
+    no_texts = [{"model": array}, {"model": MODEL, "id": array}, {"id": " ", "model": 7}]
+    lines: list[Any] = [None, JOBS[0], "a fox", 5, {"model": MODEL, 7: "x"}, ["a"], *no_texts, JOBS[1]]
     async with client_of(service) as client, client.run(lines) as results:
         came = [result async for result in results]
     assert sorted(result.job.id for result in came if result.ok) == ["a", "b"]
     errors = [result.error for result in came if not result.ok]
-    assert len(errors) == 5
+    assert len(errors) == 8
     assert all(isinstance(error, InvalidJobs) for error in errors)
     assert any("'a fox'" in str(error) for error in errors)
     assert service.bought == 2
@@ -224,6 +226,11 @@ async def _call(method: Any, *arguments: Any) -> None:
         ("names", lambda client: client.learn_models(b"m")),
         ("prices", lambda client: _call(client.use_prices, None)),
         ("job", lambda client: _call(client.price, JOBS[0])),
+        ("the question's path", lambda client: client.send(Request("GET", 5))),  # type: ignore[arg-type]
+        ("run", lambda client: _resume(client, run=2**63)),
+        ("since", lambda client: client.read_log(10**400)),
+        ("a name in headers", lambda client: _call(client.callback, b"{}", {b"webhook-id": b"1"})),
+        (r"headers\['webhook-id'\]", lambda client: _call(client.callback, b"{}", {"webhook-id": ["1"]})),
         ("body", lambda client: _call(client.callback, 5)),
         ("headers", lambda client: _call(client.callback, b"{}", "signature")),
     ],
@@ -235,6 +242,11 @@ async def test_an_argument_of_another_type_is_named_and_sends_nothing(
         with pytest.raises(UsageError, match=rf"^{argument} is .*: expected "):
             await use(client)
     assert service.bought == 0
+
+
+async def test_a_call_whose_text_cannot_be_written_as_bytes_is_nobodys(service: Service) -> None:
+    async with client_of(service) as client:
+        assert not client.callback("\udcff")
 
 
 @for_each("job_id", [object(), lambda: "a", ["a"], {"a": 1}, b"a", True, VideoJob])
@@ -297,7 +309,7 @@ async def test_a_clip_is_not_saved_over_a_folder_and_no_folder_gets_a_clip_s_nam
     assert not list(tmp_path.iterdir())
 
 
-@for_each("limit", ["5", True, float("nan"), -1, datetime.timedelta(1)])
+@for_each("limit", ["5", True, float("nan"), -1, 10**400, datetime.timedelta(1)])
 async def test_a_limit_that_is_no_amount_is_refused(service: Service, limit: Any) -> None:
     async with client_of(service) as client:
         with pytest.raises(SettingsError, match="expected US dollars, 0 or more"):

@@ -60,8 +60,8 @@ class JobSource:
             except InvalidJobs as error:
                 fields = {"id": line.id} if isinstance(line, VideoJob) else line if isinstance(line, Mapping) else {}
                 # A line that cannot be read is a failed job like others: it must not stop those behind it.
-                shown = f"{fields.get('id') or ''}"[:200] or None
-                yield Record(single_job(str(fields.get("model") or ""), shown, {}), Progress(Stage.FAILED, error=error))
+                model, name = (_shown_text(fields.get(field)) for field in ("model", "id"))
+                yield Record(single_job(model, name or None, {}), Progress(Stage.FAILED, error=error))
                 continue
             if problems := secret_problems(job):
                 # Without its parameters: the result of a job is shown, and may be kept.
@@ -146,6 +146,12 @@ async def as_async(things: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
     else:
         for thing in things:
             yield thing
+
+
+def _shown_text(value: object) -> str:
+    """Return what stands where a text was expected, in short; empty where that is nothing."""
+    text = value[:200] if isinstance(value, str) else "" if is_missing(value) else preview(value)
+    return text if text.strip() else ""
 
 
 def _refuse_no_text(job: VideoJob) -> None:

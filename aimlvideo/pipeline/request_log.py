@@ -128,7 +128,7 @@ class LogReader:
         since = (
             until - request_log.longest_window
             if since is None
-            else max(since - 2 * margin, until - request_log.longest_window)
+            else max(min(since, until) - 2 * margin, until - request_log.longest_window)
         )
         rows: list[LogRow] = []
         # A service that ignores `offset` sends its first page for ever: the same page twice ends the reading,

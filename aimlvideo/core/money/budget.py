@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from math import inf
+from sys import float_info
 from typing import NamedTuple
 
+from aimlvideo.core.formatting import preview
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.errors import DownloadFailed, SettingsError
@@ -85,8 +86,8 @@ def checked_limit(limit: float | None, name: str = "the spending limit") -> floa
     """Return a limit as it is. Raises SettingsError for what is no sum of money: nothing compares with NaN."""
     # Typed, and yet whatever an application read from its environment: a text, a flag.
     is_amount = isinstance(limit, int | float) and not isinstance(limit, bool)
-    if limit is not None and not (is_amount and 0 <= limit < inf):
-        raise SettingsError(f"{name} is {limit!r}: expected US dollars, 0 or more")
+    if limit is not None and not (is_amount and 0 <= limit <= float_info.max):
+        raise SettingsError(f"{name} is {preview(limit)}: expected US dollars, 0 or more")
     return limit
 
 
