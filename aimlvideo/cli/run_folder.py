@@ -16,7 +16,7 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.files.output_folders import open_folder_journal
-from aimlvideo.shell.journal.base import SERVICE, Journal
+from aimlvideo.shell.journal.base import SERVICE, Journal, refuse_other_service
 from aimlvideo.shell.journal.sqlite import SqliteJournal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 
@@ -91,12 +91,12 @@ class RunFolder:
     def service(self, service: str | None = None) -> str:
         """Return the service that the folder was begun with. Raises UsageError where another one was named."""
         begun = self.fact(SERVICE)
-        self._refuse_other_service(begun, service or begun)
+        refuse_other_service(begun, service or begun, self.path)
         return service or begun or DEFAULT_SERVICE
 
     def claim_service(self, journal: Journal, service: str) -> None:
         """Note with which service the folder is begun. Raises UsageError where it has another one's ids."""
-        self._refuse_other_service(journal.fact(SERVICE), service)
+        refuse_other_service(journal.fact(SERVICE), service, self.path)
         journal.note(SERVICE, service)
 
     def claim(self, journal: Journal, *, sandbox: bool) -> None:
@@ -110,11 +110,6 @@ class RunFolder:
         journal.note(SANDBOX, "yes" if sandbox else "")
         if sandbox:
             _plan_anew(journal)
-
-    def _refuse_other_service(self, begun: str | None, service: str | None) -> None:
-        # The ids of one service mean nothing to another.
-        if begun is not None and begun != service:
-            raise UsageError(f"{self.path} was started with --service {begun}: use that, or another folder")
 
 
 def _plan_anew(journal: Journal) -> None:

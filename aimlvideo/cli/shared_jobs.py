@@ -40,7 +40,7 @@ from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, JobFile
 from aimlvideo.shell.files.json_jobs import Line
 from aimlvideo.shell.files.output_folders import checked_folder
 from aimlvideo.shell.files.results_file import ResultsFile
-from aimlvideo.shell.journal.base import SERVICE, UPLOAD
+from aimlvideo.shell.journal.base import SERVICE, UPLOAD, refuse_other_service
 from aimlvideo.shell.journal.postgres_connection import (
     AWAY,
     Database,
@@ -151,13 +151,13 @@ class SharedJobs:
         with resolved_dsn(self._dsn) as database, open_sync_journal(database) as journal:
             service = reader.options.service
             # Before anybody is asked; and again, since another command may begin the list meanwhile.
-            _refuse_other_service(journal.fact(SERVICE) or service, service)
+            refuse_other_service(journal.fact(SERVICE), service)
 
             def queue(new: NewJobs) -> None:
                 nonlocal queued
                 consent.ask(new, tally, facts, self._terminal)
                 matrix = "yes" if reader.options.matrix else None
-                _refuse_other_service(journal.claim(SERVICE, service), service)
+                refuse_other_service(journal.claim(SERVICE, service), service)
                 _note_facts(journal, {MATRIX: matrix, UPLOAD: upload})
                 queued += enqueue_jobs(journal.db, new.ids)
 
@@ -345,11 +345,6 @@ def _check_file(
     if reader.problems:
         reader.say_remarks(terminal.remark)
         raise InvalidJobs(reader.problems)
-
-
-def _refuse_other_service(begun: str, service: str) -> None:
-    if begun != service:
-        raise UsageError(f"these jobs were started with --service {begun}: use that, or another database")
 
 
 def _plan(journal: SyncPostgresJournal, reader: JobReader, lines: Iterator[Line], tally: Tally) -> list[str]:

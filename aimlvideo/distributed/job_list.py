@@ -27,7 +27,7 @@ from aimlvideo.errors import DatabaseAway, InDoubt, InvalidJobs, Problem, Settin
 from aimlvideo.pipeline.job_sources import job_of_mapping
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.media import local_files_of
-from aimlvideo.shell.journal.base import SERVICE
+from aimlvideo.shell.journal.base import SERVICE, refuse_other_service
 from aimlvideo.shell.journal.postgres_connection import (
     AGAIN,
     AWAY,
@@ -244,11 +244,7 @@ class JobList:
         with open_sync_journal(self._dsn) as journal:
 
             def queue(new: NewJobs) -> None:
-                begun = journal.claim(SERVICE, self._service)
-                if begun != self._service:
-                    raise SettingsError(
-                        f"these jobs were started with service={begun!r}: use that, or another database"
-                    )
+                refuse_other_service(journal.claim(SERVICE, self._service), self._service)
                 enqueue_jobs(journal.db, new.ids)
 
             if problems := list(chain_problems(jobs, lambda name: journal.find(name) is not None)):

@@ -24,7 +24,7 @@ from aimlvideo.errors import Busy, GenerationFailed, Rejected, ServiceError, Set
 from aimlvideo.shell.files.object_stores import ClipStore, open_worker_store
 from aimlvideo.shell.files.uploads import UploadStore
 from aimlvideo.shell.http.retrying import retrying
-from aimlvideo.shell.journal.base import SERVICE, UPLOAD
+from aimlvideo.shell.journal.base import SERVICE, UPLOAD, refuse_other_service
 from aimlvideo.shell.journal.postgres import PostgresJournal, open_postgres_journal
 from aimlvideo.shell.journal.postgres_connection import AWAY, Connection, Database
 from aimlvideo.shell.journal.postgres_sync import CLAIM, open_sync_journal
@@ -173,8 +173,7 @@ async def _queued_upload(connection: Connection) -> UploadStore | None:
 async def _agree_on_service(connection: Connection, service: str) -> None:
     """Keep all workers to one service: the ids of one mean nothing to another."""
     row = await (await connection.execute(CLAIM, (SERVICE, service))).fetchone()
-    if row and row[0] != service:
-        raise SettingsError(f"these jobs were queued with --service {row[0]}: use that, or another database")
+    refuse_other_service(row[0] if row else None, service)
 
 
 async def _join(

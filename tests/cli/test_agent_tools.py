@@ -73,7 +73,7 @@ async def test_a_chain_may_be_submitted_all_at_once_and_its_price_counts_at_once
     ("fact", "message"),
     [
         (("sandbox", "yes"), "the clips in .* are the embedded sandbox's"),
-        (("service", "kling"), "was started with service='kling'"),
+        (("service", "kling"), "was started with service 'kling'"),
     ],
 )
 async def test_a_folder_of_another_service_or_of_a_sandbox_is_not_gone_on_with(

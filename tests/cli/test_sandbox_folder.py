@@ -134,7 +134,7 @@ def test_a_generation_is_not_taken_into_a_folder_of_another_service_where_nobody
     begun(Path("out"), Stage.SAVED, sandbox=False, generation_id="g", file="waves.mp4")
     refused = CliRunner().invoke(app, [*words, "--service", "kling"])
     assert refused.exit_code == 2
-    assert "out was started with --service aimlapi: use that, or another folder" in refused.output
+    assert "out was started with service 'aimlapi': use that, or another folder" in refused.output
     with read_journal(Path("out") / JOURNAL) as journal:
         assert journal.by_generation("gen-1") is None
 

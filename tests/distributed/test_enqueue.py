@@ -195,7 +195,7 @@ def test_of_two_commands_that_begin_a_list_at_once_the_slower_one_is_refused_whe
                 assert faster.claim(SERVICE, "kling") == "kling"
 
     (tmp_path / "jobs.jsonl").write_text(json.dumps(job(0)))
-    with pytest.raises(UsageError, match="started with --service kling"):
+    with pytest.raises(UsageError, match="started with service 'kling'"):
         SharedJobs(dsn, QUIET).queue(str(tmp_path / "jobs.jsonl"), ReaderOptions(), retry_failed=False, consent=Asked())
     with open_sync_journal(dsn) as journal:
         assert (journal.fact(SERVICE), journal.counts()) == ("kling", {})

@@ -105,7 +105,7 @@ async def test_nothing_is_added_to_a_list_of_another_service(dsn: str) -> None:
     with open_sync_journal(dsn) as journal:
         journal.note(SERVICE, "kling")
     async with JobList(dsn) as jobs:
-        with pytest.raises(SettingsError, match="started with service='kling'"):
+        with pytest.raises(SettingsError, match="started with service 'kling'"):
             await jobs.add(job(0))
     assert counts(dsn) == {}
 

@@ -161,7 +161,7 @@ def test_what_moderation_refused_is_not_queued_again_unchanged(dsn: str, file: s
 
 async def test_jobs_of_another_service_are_not_added_to_a_list(dsn: str, file: str) -> None:
     async with JobList(dsn, service="kling") as jobs:
-        with pytest.raises(SettingsError, match="these jobs were started with service='aimlapi'"):
+        with pytest.raises(SettingsError, match="these jobs were started with service 'aimlapi'"):
             await jobs.add({"model": "kling-v1-6", "prompt": "waves"})
     with open_sync_journal(dsn) as journal:
         assert journal.counts() == {"planned": 1}

@@ -232,7 +232,7 @@ def test_a_changed_job_is_refused_and_new_ones_join(queued: str, tmp_path: Path)
 
 
 def test_another_service_needs_another_database(queued: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="started with --service aimlapi"):
+    with pytest.raises(UsageError, match="started with service 'aimlapi'"):
         queue(queued, tmp_path, [{"id": "g", "model": "kling-v1-6", "prompt": "waves"}], service="kling")
 
 

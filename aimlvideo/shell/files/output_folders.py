@@ -24,7 +24,7 @@ from aimlvideo.errors import JournalError, SettingsError, VideoError
 from aimlvideo.shell.descriptors import BREATH, BREATHS, are_exhausted
 from aimlvideo.shell.files.downloads import is_whole_file
 from aimlvideo.shell.files.results_file import ResultsFile
-from aimlvideo.shell.journal.base import SERVICE, Journal
+from aimlvideo.shell.journal.base import SERVICE, Journal, refuse_other_service
 
 if TYPE_CHECKING:
     from aimlvideo.shell.files.uploads import Uploads
@@ -175,13 +175,9 @@ class OpenFolders:
 
 
 def _claim_service(journal: Journal, folder: Path, service: str) -> None:
-    """Note with which service a folder is begun. Raises SettingsError where it has another one's generations.
-
-    Looked for at another service, a lost submission is not there, and would be bought again.
-    """
+    """Note with which service a folder is begun. Raises SettingsError where it has another one's generations."""
     begun = journal.fact(SERVICE)
-    if begun not in (None, service):
-        raise SettingsError(f"{folder} was started with service={begun!r}: use that, or another folder")
+    refuse_other_service(begun, service, folder)
     # Of an earlier release's folder nobody knows it.
     if begun is None and not journal.counts():
         journal.note(SERVICE, service)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Protocol
 
 from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob
+from aimlvideo.errors import SettingsError
 
 SERVICE = "service"
 """The fact of a journal that says whose generations its ids are: at another service they mean nothing."""
@@ -17,6 +19,16 @@ UPLOAD = "upload"
 """The fact of a journal that says where its local files go, for `resume` and for workers."""
 MOST_EARLIER = 10_000
 """Generations from before whose jobs are remembered: an answer that names one of them is no answer to a new job."""
+
+
+def refuse_other_service(begun: str | None, service: str | None, folder: Path | None = None) -> None:
+    """Raise SettingsError where what was begun with one service, a folder or a database, is to go on with another.
+
+    The ids of one mean nothing to another: a lost submission is not there, and would be bought again.
+    """
+    if begun is not None and begun != service:
+        what, place = ("these jobs were", "database") if folder is None else (f"{folder} was", "folder")
+        raise SettingsError(f"{what} started with service {begun!r}: use that, or another {place}")
 
 
 class JournalReader(Protocol):

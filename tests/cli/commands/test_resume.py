@@ -39,7 +39,7 @@ def test_resume_needs_a_folder_of_its_service(command: Command, tmp_path: Path) 
     assert command(*quick("jobs.jsonl"), "--service", "kling").exit_code == 0
     other = command("resume", "out", "--service", "aimlapi")
     assert other.exit_code == 2
-    assert "was started with --service kling" in other.output
+    assert "was started with service 'kling'" in other.output
     assert command("resume", "out").exit_code == 0
 
 

@@ -93,7 +93,7 @@ async def test_a_folder_that_was_begun_with_one_service_is_refused_to_another(
         await run_all(client, [{**GATEWAY_JOB, "id": "a"}], output=tmp_path)
     assert RunFolder(tmp_path).service() == "kling", "`aimlvideo resume` asks where it was bought"
     async with FakeClient(other) as client:
-        with pytest.raises(SettingsError, match="was started with service='kling': use that, or another folder"):
+        with pytest.raises(SettingsError, match="was started with service 'kling': use that, or another folder"):
             await run_all(client, [{**JOB, "id": "b"}], output=tmp_path)
     assert other.posted_at == []
 
