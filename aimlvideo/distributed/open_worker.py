@@ -151,18 +151,13 @@ async def _connected(dsn: str) -> AsyncIterator[Connection]:
         yield connection
 
 
-async def _fact(connection: Connection, name: str) -> str | None:
-    row = await (await connection.execute("SELECT value FROM aimlvideo_facts WHERE name = %s", (name,))).fetchone()
-    return row[0] if row else None
-
-
 async def _queued_upload(connection: Connection) -> UploadStore | None:
     """Open the place for uploads that the jobs were queued with. Raises SettingsError where it cannot be used."""
-    url = await _fact(connection, UPLOAD)
-    if not url:
+    row = await (await connection.execute("SELECT value FROM aimlvideo_facts WHERE name = %s", (UPLOAD,))).fetchone()
+    if not row or not row[0]:
         return None
     try:
-        return await UploadStore.opened(url)
+        return await UploadStore.opened(row[0])
     except SettingsError as error:
         raise SettingsError(
             f"{error}. The jobs were queued with this place: name the right one for all workers by `aimlvideo enqueue "

@@ -10,6 +10,7 @@ from psycopg.rows import dict_row
 
 from aimlvideo.errors import SettingsError
 from aimlvideo.shell.journal.postgres_connection import Connection, required_row
+from aimlvideo.shell.journal.postgres_schema import STAGE_COLUMNS
 
 READ = "SELECT * FROM aimlvideo_account"
 NARROW = """
@@ -102,7 +103,6 @@ class Account:
     spent: float
     committed: float
     unknown_costs: int
-    output_token: str | None
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> Self:
@@ -112,12 +112,9 @@ class Account:
             inf if row["max_spend"] is None else row["max_spend"],
         )  # fmt: skip
         room = int(min(row["room"], row["max_outstanding"] or inf))
-        stages = ("planned", "submitting", "in_doubt", "rendering", "ready", "saved", "failed")
-        jobs = {stage: row[stage] for stage in stages if row[stage]}
-        return cls(
-            limits, room, row["outstanding"], jobs, row["spent"] + row["assumed"], row["committed"],
-            row["unknown_costs"], row["output_token"],
-        )  # fmt: skip
+        jobs = {stage: row[stage] for stage in STAGE_COLUMNS if row[stage]}
+        spent = row["spent"] + row["assumed"]
+        return cls(limits, room, row["outstanding"], jobs, spent, row["committed"], row["unknown_costs"])
 
     @classmethod
     async def read(cls, connection: Connection, *, locked: bool = False) -> Self:
@@ -125,11 +122,6 @@ class Account:
         async with connection.cursor(row_factory=dict_row) as cursor:
             row = await (await cursor.execute(READ + (" FOR UPDATE" if locked else ""))).fetchone()
         return cls.of(required_row(row, "aimlvideo_account"))
-
-    @property
-    def unfinished(self) -> int:
-        """How many jobs are not ended."""
-        return sum(count for stage, count in self.jobs.items() if stage not in ("saved", "failed"))
 
 
 def _flag(name: str) -> str:

@@ -201,7 +201,7 @@ class Run:
             while self._bought >= self.spec.most_bought() and self.halted is None and not entry.ended:
                 await self._room_changed.wait()
         entry.bought = True
-        self._count_bought(1)
+        self._bought += 1
 
     async def afford(self, entry: Entry) -> bool:
         """Promise a job what it costs; False, and no job is submitted any more, where that would pass the limit.
@@ -264,11 +264,6 @@ class Run:
         ids = self.spec.ids_under_way
         return ({entry.job.id for entry in self.entries} if ids is None else ids) - {job_id}
 
-    def _count_bought(self, change: int) -> None:
-        self._bought += change
-        if change < 0:
-            self.notify_waiting()
-
     def notify_waiting(self) -> None:
         """Let those check again who wait to buy: something was taken, settled or given up."""
         self._room_changed.set()
@@ -314,7 +309,8 @@ class Run:
             return
         holds = entry.bought and (progress.generation_id is not None or progress.stage not in (*ENDED, Stage.PLANNED))
         if entry.bought and not holds:
-            self._count_bought(-1)
+            self._bought -= 1
+            self.notify_waiting()
         self._results.append((result, holds))
         self._result_ready.set()
         for watch in self.ended_watchers:

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import ClientSession
 
 from aimlvideo.distributed.list_board import _ListWatch, open_list_board
+from aimlvideo.distributed.shared_account import Account
 from aimlvideo.views.report.board import ChangeLog
 from tests.distributed.test_exit_codes import command
 from tests.distributed.test_shared_account import ask
@@ -57,7 +58,10 @@ def test_what_ended_between_two_reads_has_the_page_loaded_again(queued: str) -> 
 
 
 async def test_the_page_has_all_jobs_and_then_what_happens(queued: str, tmp_path: Path) -> None:
-    opening = open_list_board(queued, tmp_path, lambda account: f"{account.unfinished} to do", host="127.0.0.1", port=0)
+    def told(account: Account) -> str:
+        return f"{sum(account.jobs.values())} to do"
+
+    opening = open_list_board(queued, tmp_path, told, host="127.0.0.1", port=0)
     async with opening as url, ClientSession() as browser:
         async with browser.get(url) as answer:
             page = await answer.text()

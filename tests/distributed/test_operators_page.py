@@ -37,7 +37,7 @@ PLACEHOLDERS = {"PORT": "9101", "MORE": "300", "ID": "g-1", "%i": "9101", "N": "
 def figures() -> set[str]:
     """Return the names of the figures that a worker shows."""
     limiters = Limiters(SlotLimiter(ConcurrencyLimit(8)), RateGate(RateLimiter(5.0)), PollBudget(RateLimiter(50.0)))
-    account = Account(AccountLimits(100, 5.0, 50.0, 30.0, 20.0), 100, 0, {}, 0.0, 0.0, 0, None)
+    account = Account(AccountLimits(100, 5.0, 50.0, 30.0, 20.0), 100, 0, {}, 0.0, 0.0, 0)
     worker = SimpleNamespace(
         results=SimpleNamespace(stats=RunStats(), limiters=limiters), places={}, workers=1, account=account,
         journal=SimpleNamespace(unwritten=0),

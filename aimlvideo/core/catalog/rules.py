@@ -35,10 +35,10 @@ def rule_sentences(model: Model) -> Iterator[str]:
 
 def _sentence(rule: Rule) -> str:
     """Return what a rule says: `Exactly one of prompt and multi_prompt.`"""
-    names, first, condition = " and ".join(rule.fields), next(iter(rule.fields), ""), _condition(rule)
+    names, first = " and ".join(rule.fields), next(iter(rule.fields), "")
+    condition, with_condition = _condition(rule), _with_condition(rule)
     amount = {"exactly_one": "Exactly", "at_least_one": "At least"}.get(rule.kind, "Only")
     others, is_or_are = " or ".join(rule.fields[1:]), "are" if len(rule.fields) > 1 else "is"
-    with_condition = condition and f" with {condition}"
     by_kind = {
         "needs": f"{first} needs {others}",
         "steps": f"{first} is {rule.offset} more than a multiple of {rule.limit}",
@@ -126,6 +126,10 @@ def _condition(rule: Rule) -> str:
     return " and ".join(term.replace("|", " or ") for term in terms)
 
 
+def _with_condition(rule: Rule) -> str:
+    return f" with {condition}" if (condition := _condition(rule)) else ""
+
+
 def _set_names(rule: Rule, params: Params) -> list[str]:
     return [name for name in rule.fields if params.get(name) is not None]
 
@@ -156,8 +160,8 @@ def _required_when(rule: Rule, model: Model, params: Params) -> Iterator[Problem
     if _applies(rule, model, params) != "no":
         for name in rule.fields:
             if _term_holds(name, params) == "no":
-                condition = f" with {_condition(rule)}" if rule.when or rule.conditions else ""
-                yield Problem(name, f"required{condition}{' on the legacy URL' if rule.legacy else ''}", "nothing")
+                legacy = " on the legacy URL" if rule.legacy else ""
+                yield Problem(name, f"required{_with_condition(rule)}{legacy}", "nothing")
 
 
 def _forbidden_when(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
@@ -204,8 +208,7 @@ def _items(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
     value = params.get(rule.fields[0])
     count = len(value) if isinstance(value, list | tuple) else 1
     if value is not None and count != rule.limit and _applies(rule, model, params) != "no":
-        condition = f" with {_condition(rule)}" if rule.conditions or rule.when else ""
-        yield Problem(rule.fields[0], f"exactly {_entries(rule.limit)}{condition}", str(count))
+        yield Problem(rule.fields[0], f"exactly {_entries(rule.limit)}{_with_condition(rule)}", str(count))
 
 
 def file_limits(model: Model, params: Params, place: str, limits: MediaLimits) -> MediaLimits:
@@ -226,10 +229,8 @@ def _at_most_items(rule: Rule, model: Model, params: Params) -> Iterator[Problem
     lists = {name: value for name in rule.fields if isinstance(value := params.get(name), list | tuple)}
     total = sum(map(len, lists.values()))
     if total > rule.limit and _applies(rule, model, params) != "no":
-        condition = f" with {_condition(rule)}" if rule.conditions else ""
-        yield Problem(
-            list(lists)[-1], f"{' and '.join(rule.fields)}: at most {rule.limit} together{condition}", str(total)
-        )
+        most = f"{' and '.join(rule.fields)}: at most {rule.limit} together{_with_condition(rule)}"
+        yield Problem(list(lists)[-1], most, str(total))
 
 
 def _link(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:

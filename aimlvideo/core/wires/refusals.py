@@ -168,13 +168,13 @@ def nameless(problem: str, answer: Answer, request_id: str | None) -> ServiceErr
     about: dict[str, Any] = {"status": answer.status, "request_id": request_id}
     words = redact_for_display(_words(answer))
     # Half an answer may have lost the id behind its words: what was cut is unclear, whatever its beginning says.
-    is_whole = answer.status < 300 and (answer.json() is not None or not answer.body.lstrip().startswith((b"{", b"[")))
-    if is_whole and cannot_pay(words):
+    is_entire = answer.status < 300 and (answer.json() is not None or not answer.body.lstrip().startswith((b"{", b"[")))
+    if is_entire and cannot_pay(words):
         return _unpaid(f"the service says: {words}", Unclear(words, **about))
     # Not for a submission: a gateway that says "too fast" may have accepted it all the same.
-    if is_whole and request_id is None and (passed := passed_limit(words)):
+    if is_entire and request_id is None and (passed := passed_limit(words)):
         return Busy(f"the service says: {words}", limit=passed, **about)
-    if is_whole and refuses_content(words):
+    if is_entire and refuses_content(words):
         text = f"the service refused the content ({answer.status}): {words}"
         return ContentRefused(text, field=refused_input(words), **about)
     return Unclear(f"{problem}; it says: {words}" if words else problem, **about)

@@ -7,7 +7,6 @@ import json
 import re
 import zlib
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from typing import Self
 from urllib.parse import quote
 
@@ -94,7 +93,6 @@ def _is_raw(value: str) -> bool:
     return all("\udc80" <= letter <= "\udcff" for letter in value if "\ud800" <= letter <= "\udfff")
 
 
-@lru_cache(maxsize=16)
 def spellings(secret: str) -> tuple[str, ...]:
     """Return a key as it may stand in an answer: plain, percent-encoded, escaped for JSON, in Base64; longest first."""
     in_json = json.dumps(secret)[1:-1]
