@@ -15,7 +15,7 @@ from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.catalog.deprecations import Deprecation
 from aimlvideo.core.eta import Durations, Estimate
 from aimlvideo.core.formatting import pluralize
-from aimlvideo.core.money.pricing import Pricing
+from aimlvideo.core.money.pricing import Prices, Pricing
 from aimlvideo.errors import UsageError
 from aimlvideo.shell import clock
 
@@ -148,17 +148,14 @@ class Tally:
     """Counts checked jobs one by one: `tally.add(job.model, checked.params)`, then `tally.summary(...)`."""
 
     def __init__(self, catalog: Catalog, prices: Mapping[str, Pricing] | None = None) -> None:
-        self._catalog, self._prices = catalog, prices or {}
+        self._catalog, self._prices = catalog, Prices(prices or {})
         self._jobs: Counter[str] = Counter()
         self._unquoted: Counter[str] = Counter()
         self._dollars: dict[str, float] = {}
 
     def add(self, model: str, params: Mapping[str, Any]) -> float | None:
         """Count one job; return its price in dollars, None where it cannot be quoted."""
-        entry = self._catalog.find(model)
-        # The list names a model by its id or by an alias, as the job may too.
-        pricing = self._prices.get(model) or (self._prices.get(entry.id) if entry else None)
-        price = pricing.quote(entry, params) if entry and pricing else None
+        price = self._prices.quote(model, self._catalog.find(model), params)
         self._jobs[model] += 1
         if price is None:
             self._unquoted[model] += 1

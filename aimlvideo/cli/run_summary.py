@@ -299,8 +299,7 @@ def _prices(records: Iterable[Record], listed: str | None, means: dict[str, floa
     jobs, prices = [job for job, _ in records], Prices.of_text(listed)
     catalog = known_catalog() if jobs else None
     for job in jobs:
-        model, pricing = catalog.find(job.model) if catalog else None, prices.get(job.model)
-        price = pricing.quote(model, job.params) if model and pricing else None
+        price = prices.quote(job.model, catalog.find(job.model) if catalog else None, job.params)
         yield means.get(job.model) if price is None else price
 
 

@@ -7,12 +7,7 @@ from collections.abc import Callable
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.money.budget import Budget, Spending, checked_limit
-from aimlvideo.core.money.pricing import (
-    EARLIER_PRICES,
-    PRICES,
-    Prices,
-    with_earlier,
-)
+from aimlvideo.core.money.pricing import EARLIER_PRICES, PRICES, Prices, with_earlier
 from aimlvideo.core.services.base import Service
 from aimlvideo.pipeline.request_log import Send
 from aimlvideo.shell.journal.base import Journal
@@ -28,8 +23,7 @@ class PriceList:
 
     def price(self, job: VideoJob) -> float | None:
         """Return what a job costs in USD; None where unknown."""
-        model, pricing = self._catalog().find(job.model), self.listed.get(job.model)
-        return pricing.quote(model, job.params) if model and pricing else None
+        return self.listed.quote(job.model, self._catalog().find(job.model), job.params)
 
     async def read(self, send: Send) -> None:
         """Read the list as it is now, where the service has one. Raises ServiceError."""
@@ -63,8 +57,7 @@ class PriceList:
 
         def price(job: VideoJob) -> float | None:
             model = self._catalog().find(job.model)
-            pricings = (pricing for listed in (self.listed, *before) if (pricing := listed.get(job.model)))
-            quotes = (pricing.quote(model, job.params) for pricing in pricings if model)
+            quotes = (listed.quote(job.model, model, job.params) for listed in (self.listed, *before))
             return max((dollars for dollars in quotes if dollars is not None), default=None)
 
         return price

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.real_time
 @for_each(
     ("fact", "value", "words"),
     [
-        ("service", "kling", "queued with --service kling"),
+        ("service", "kling", "were started with service 'kling'"),
         ("schema", "1", "stop the workers, run `aimlvideo db init`"),
     ],
 )

@@ -60,6 +60,14 @@ class Pricing(NamedTuple):
 class Prices(dict[str, Pricing]):
     """The service's price list: what models cost, by their ids and aliases."""
 
+    def quote(self, name: str, model: Model | None, params: Mapping[str, Any]) -> float | None:
+        """Return what a job of a model, which it calls by this name, costs in USD; None where that is unknown."""
+        if model is None:
+            return None
+        # The list names a model by its id or by an alias, as the job may too.
+        pricing = self.get(name) or self.get(model.id)
+        return pricing.quote(model, params) if pricing else None
+
     @classmethod
     def of_text(cls, text: str | None) -> Self:
         """Return the prices that were kept as text, none where there is none. Raises ValueError for anything else."""

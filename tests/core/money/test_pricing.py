@@ -11,7 +11,7 @@ from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Budget, Spending
-from aimlvideo.core.money.pricing import Price, Pricing
+from aimlvideo.core.money.pricing import Price, Prices, Pricing
 from aimlvideo.core.wires.aimlapi_models import _read_prices
 from aimlvideo.errors import GenerationFailed, LinkDead
 from tests.cases import for_each
@@ -297,3 +297,11 @@ def test_what_is_outstanding_at_an_unknown_price_counts_as_the_highest_of_its_mo
     assert (budget.committed, budget.spending.has_unknown) == (3.0, False)
     budget.release("a")
     assert budget.committed == 1.5
+
+
+def test_a_job_that_names_its_model_by_an_alias_costs_what_is_listed_for_its_id() -> None:
+    model = load_catalog().find(V3)
+    by_id, by_alias = (Prices({name: Pricing((Price(0.5, "generation"),))}) for name in (V3, "v3"))
+    assert (by_id.quote("v3", model, {}), by_id.quote(V3, model, {})) == (0.5, 0.5)
+    assert (by_alias.quote("v3", model, {}), by_alias.quote(V3, model, {})) == (0.5, None)
+    assert by_id.quote(V3, None, {}) is None
