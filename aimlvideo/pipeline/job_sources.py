@@ -13,7 +13,7 @@ from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.formatting import preview, redact_for_display
 from aimlvideo.core.jobs.file_names import NameTemplate
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
-from aimlvideo.core.jobs.problems import secret_problems
+from aimlvideo.core.jobs.problems import WRITABLE, secret_problems
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.base import Generation
 from aimlvideo.errors import InvalidJobs, Problem, UsageError
@@ -103,6 +103,10 @@ def job_of_mapping(line: Mapping[str, Any]) -> VideoJob:
 def check_generation_id(generation_id: object) -> None:
     """Raise UsageError for what is no id: a service would answer for whatever it takes it for."""
     if isinstance(generation_id, str) and generation_id.strip():
+        try:
+            generation_id.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"the id of a generation is {preview(generation_id)}: expected {WRITABLE}") from None
         return
     hint = {Generation: ": pass its `id`", Result: ": pass its `generation_id`"}.get(type(generation_id), "")
     got = repr(generation_id) if isinstance(generation_id, str | None) else f"of type {type(generation_id).__name__}"
