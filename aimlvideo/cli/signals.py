@@ -12,6 +12,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from aimlvideo.shell.descriptors import NO_ROOM
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -21,7 +23,7 @@ TOGETHER = 0.5
 """Seconds within which a second signal is the first one, sent on by a launcher."""
 INTERRUPTED = 3
 """The exit code of a run that was ended before all its jobs had."""
-UNWRITABLE = (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF, errno.EINVAL)
+UNWRITABLE = (errno.EPIPE, errno.EBADF, errno.EINVAL, *NO_ROOM)
 """How writing to a stream fails that nobody reads, or that leads to a full disk or a closed terminal."""
 AT_START, IN_A_RUN = 1_000_000, 50_000
 """New objects after which Python looks for circles that nobody holds any more; its own default is 700.

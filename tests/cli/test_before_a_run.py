@@ -8,6 +8,7 @@ import json
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -368,6 +369,33 @@ def test_a_wait_or_an_adoption_with_a_wrong_option_leaves_nothing_that_refuses_t
         done = command(*words)
         assert (done.exit_code, "expected" in done.stderr) == (2, True), words
         assert not (tmp_path / "out").exists(), words
+
+
+@contextmanager
+def no_file_longer_than(most: int) -> Iterator[None]:
+    """Let this process write no longer files for a while: as on a disk that is full."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_where_nothing_more_can_be_written_nothing_is_left_half_and_a_run_still_says_where_it_stands(
+    command: Command, tmp_path: Path
+) -> None:
+    assert command("adopt", "out", "g").exit_code == 0
+    with no_file_longer_than(100):
+        for words in (("init", "jobs.csv"), ("demo", "-o", "demo"), ("adopt", "out", "h")):
+            done = command(*words)
+            assert done.exit_code == 3, words
+            assert "cannot be written" in done.stderr
+            assert "Make space, then run again" in done.stderr
+        assert "1 rendering" in command("status", "out").stdout
+    assert not (tmp_path / "jobs.csv").exists()
+    assert not list((tmp_path / "demo").rglob("*.png"))
 
 
 class Answering:

@@ -21,7 +21,8 @@ from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.client import VideoClient
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.errors import VideoError
+from aimlvideo.errors import DiskFailed, VideoError
+from aimlvideo.shell.descriptors import write_failure_advice
 from aimlvideo.shell.files.output_folders import checked_folder, open_folder_journal
 from aimlvideo.shell.journal.sqlite import SqliteJournal
 
@@ -89,11 +90,16 @@ async def _planned(output: Path, jobs: Sequence[VideoJob]) -> AsyncIterator[Sqli
 
 def _pictures_for(folder: Path, draw: Callable[[str], bytes]) -> dict[str, Path]:
     """Draw the pictures that the jobs start from; return them by name."""
-    folder.mkdir(exist_ok=True)
     paths = {name: (folder / f"{name.replace(' ', '-')}.png").resolve() for name in PICTURES}
-    for name, path in paths.items():
-        if not path.exists():
-            path.write_bytes(draw(name))
+    try:
+        folder.mkdir(exist_ok=True)
+        for name, path in paths.items():
+            if not path.exists():
+                part = path.with_suffix(".part")  # half a picture would be taken for a person's own
+                part.write_bytes(draw(name))
+                part.replace(path)
+    except OSError as error:
+        raise DiskFailed(f"{folder} cannot be written: {error.strerror}. {write_failure_advice(error)}") from error
     return paths
 
 

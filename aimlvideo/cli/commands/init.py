@@ -16,7 +16,8 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.formatting import command_line
-from aimlvideo.errors import UsageError
+from aimlvideo.errors import DiskFailed, UsageError
+from aimlvideo.shell.descriptors import write_failure_advice
 from aimlvideo.shell.files.workbooks import xlsx_of
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
@@ -42,12 +43,17 @@ def init(
         sample = sample_of(chosen)
         try:
             # "x": a job file is a person's work, and is never written over, not even between a check and the writing.
-            with file.open("xb") as opened:
-                opened.write(sample)
+            opened = file.open("xb")
         except FileExistsError:
             raise UsageError(f"{file} already exists: pick another name, or remove it first") from None
         except OSError as error:
             raise UsageError(f"{file} cannot be written: {error.strerror}") from error
+        try:
+            with opened:
+                opened.write(sample)
+        except OSError as error:
+            file.unlink(missing_ok=True)  # half of it would be in the way of the next try
+            raise DiskFailed(f"{file} cannot be written: {error.strerror}. {write_failure_advice(error)}") from error
         terminal.say(f"wrote {file}. Edit it, then: {command_line('check', file)}")
 
 

@@ -6,7 +6,6 @@ where they fade into each other, or where a clip begins with the very frame that
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from aimlvideo.errors import DiskFailed, SettingsError, UsageError
+from aimlvideo.shell.descriptors import NO_ROOM
 
 if TYPE_CHECKING:
     import numpy as np
@@ -205,7 +205,7 @@ def join_clips(clips: Sequence[Path], target: Path, *, fade: float = 0.0) -> _Fi
         seconds = _copy(clips, part) if copied else _encode(clips, shapes, repeats, fade, part)
         part.replace(target)
     except av.FFmpegError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in NO_ROOM:
             raise DiskFailed(f"{target} cannot be written: {error.strerror}. Make space, then run again") from error
         raise UsageError(f"the clips cannot be joined: {error}") from error
     except OSError as error:

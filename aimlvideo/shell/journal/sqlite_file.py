@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import shlex
@@ -17,7 +16,7 @@ from typing import NamedTuple
 from aimlvideo.core.formatting import command_line
 from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS, is_clip_journal
 from aimlvideo.errors import DiskFailed, JournalError, VideoError
-from aimlvideo.shell.descriptors import are_exhausted, write_failure_advice
+from aimlvideo.shell.descriptors import NO_ROOM, are_exhausted, write_failure_advice
 from aimlvideo.shell.journal.sqlite_schema import APPLICATION, VERSION, migrate, wrong_value
 
 RESERVE = 4 * 2**20
@@ -26,7 +25,6 @@ RESERVE = 4 * 2**20
 PASS_THROUGH = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
 """Conflicts that the writer handles, and mistakes of ours: these stay what they are."""
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 log = logging.getLogger("aimlvideo")
 
 MAGIC = b"SQLite format 3\0"
@@ -155,7 +153,7 @@ class JournalFile(NamedTuple):
         message = str(error)
         if are_exhausted(error):
             return DiskFailed(f"the journal {self} cannot be opened: {message}. {write_failure_advice(error)}")
-        if getattr(error, "errno", None) in _NO_ROOM or "is full" in message or "disk I/O" in message:
+        if getattr(error, "errno", None) in NO_ROOM or "is full" in message or "disk I/O" in message:
             return DiskFailed(f"the journal {self} cannot be written: {message}. {write_failure_advice(error)}")
         if "malformed" in message or "no such" in message or "could not decode" in message.lower():
             return JournalError(self.damaged(message))
@@ -262,6 +260,13 @@ class JournalFile(NamedTuple):
         connection = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
         try:
             connection.execute("PRAGMA query_only=ON")
+            connection.execute("PRAGMA schema_version")
+        except sqlite3.OperationalError as error:
+            connection.close()
+            # On a full disk SQLite can make no file: what needs none is read all the same.
+            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL):
+                raise
+            return self._archive_reader()
         except BaseException:
             connection.close()
             raise
@@ -271,7 +276,7 @@ class JournalFile(NamedTuple):
         return os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)
 
     def _archive_reader(self) -> sqlite3.Connection:
-        """Return a reader of one that nobody writes to, and that this user may not: SQLite makes no file for it."""
+        """Return a reader of one that nobody writes to, and that this user cannot: SQLite makes no file for it."""
         return sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
 
     def _create(self, *, beside_results: bool) -> None:
