@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import psycopg
@@ -10,9 +11,10 @@ import pytest
 from aimlvideo.distributed.open_worker import _check_output, open_worker
 from aimlvideo.distributed.shared_account import AccountLimits
 from aimlvideo.errors import JournalError, SettingsError
-from aimlvideo.shell.files.object_stores import open_worker_store
+from aimlvideo.shell.files.object_stores import ARRIVING, open_worker_store
 from aimlvideo.shell.journal.postgres_connection import Database
 from tests.cases import for_each
+from tests.fakes import FakeService, FakeTransport
 
 pytestmark = pytest.mark.real_time
 
@@ -33,6 +35,15 @@ async def test_a_worker_is_refused_by_a_list_of_another_service_and_by_tables_of
     with pytest.raises((SettingsError, JournalError), match=words):
         async with open_worker(dsn, str(tmp_path), {"service": "aimlapi"}, AccountLimits()):
             pass
+
+
+async def test_a_worker_removes_what_killed_ones_have_left_half_fetched(dsn: str, tmp_path: Path) -> None:
+    abandoned = tmp_path / f"{ARRIVING}killed00"
+    abandoned.mkdir()
+    os.utime(abandoned, (0, 0))
+    settings = {"service": "aimlapi", "api_key": "k", "transport": FakeTransport(FakeService(), "k")}
+    async with open_worker(dsn, str(tmp_path), settings, AccountLimits()):
+        assert not abandoned.exists(), "each kill would leave a part of a clip on the disk for ever"
 
 
 async def test_a_worker_is_refused_whose_clips_would_go_elsewhere_and_leaves_nothing_there(

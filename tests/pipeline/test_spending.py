@@ -15,6 +15,7 @@ from aimlvideo.core.wires.http import Answer
 from aimlvideo.errors import GenerationFailed, OverBudget, Unclear
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
+from aimlvideo.views.snapshot import RunWatcher
 from tests.cases import for_each
 from tests.fakes import JOB, FakeClient, FakeService, answer, jobs, run_all
 
@@ -42,6 +43,14 @@ async def test_a_run_that_is_carried_on_remembers_what_was_spent(tmp_path: Path)
     assert stages(results) == ["ready"] * 4 + ["planned"]
     assert isinstance(results["job4"].error, OverBudget)
     assert "1.00 spent, 0.00 committed" in str(results["job4"].error)
+
+
+async def test_a_run_without_a_limit_shows_what_earlier_runs_have_spent_too(tmp_path: Path) -> None:
+    journal = tmp_path / "journal.sqlite3"
+    async with PricedClient(FakeService(), journal=journal) as client:
+        await run_all(client, jobs(2))
+    async with PricedClient(FakeService(), journal=journal) as client, client.run([]) as run:
+        assert RunWatcher(run).snapshot().spent == 0.5
 
 
 async def test_clips_that_are_there_already_are_counted_once(tmp_path: Path) -> None:
