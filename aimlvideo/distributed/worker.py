@@ -257,7 +257,7 @@ class Worker:
         # This process was frozen (a laptop asleep, a stopped container): others may have taken over what it believes to
         # have.
         if now - self._last_tick > idle + self.heartbeat / 3:
-            await self._after_silence(now)
+            self._after_silence(now)
         self._last_tick = now
         if now - self._last_heartbeat >= self.heartbeat / 4:
             await self._send_heartbeat(queue)
@@ -274,9 +274,9 @@ class Worker:
             self.refusals_to_broadcast.pop(0)
         return await self._take(queue)
 
-    async def _after_silence(self, now: float) -> None:
+    def _after_silence(self, now: float) -> None:
         """After a freeze, or PostgreSQL's return: find out what is still ours, and let everybody say that they live."""
-        await self.journal.verify()
+        # The heartbeat says which places are another worker's now, and comes before anything is handed back or taken.
         self._last_heartbeat = 0.0
         self._rest_until = now + self.heartbeat / 3
 

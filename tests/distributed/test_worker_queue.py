@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import anyio
 import pytest
@@ -13,13 +15,15 @@ import pytest
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Budget
-from aimlvideo.distributed.queue import JobQueue, QueueEntry
-from aimlvideo.distributed.shared_account import Account, AccountLimits
+from aimlvideo.distributed.open_worker import open_worker
+from aimlvideo.distributed.queue import JobQueue, QueueEntry, enqueue_jobs
+from aimlvideo.distributed.shared_account import AccountLimits
 from aimlvideo.distributed.worker import Worker
 from aimlvideo.pipeline.entry import RunSpec
 from aimlvideo.pipeline.run import Run
-from aimlvideo.shell.journal.postgres import PostgresJournal, open_postgres_journal
+from aimlvideo.shell.journal.postgres import PostgresJournal
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
+from tests.fakes import FakeService, FakeTransport
 
 NONE: Any = None
 JOB = VideoJob("kling-video/v1.6/pro/image-to-video", id="one", prompt="p")
@@ -57,7 +61,7 @@ async def a_worker(journal: PostgresJournal) -> AsyncIterator[Worker]:
     async def nothing(*_: Any) -> Path:
         return Path()
 
-    account = Account(AccountLimits(heartbeat=9.0), 4, 0, {}, 0.0, 0.0, 0, None)
+    account: Any = SimpleNamespace(limits=AccountLimits(heartbeat=9.0))
     feed, records = anyio.create_memory_object_stream[Record](9)
     with feed, records:
         async with anyio.create_task_group() as tasks:
@@ -67,20 +71,28 @@ async def a_worker(journal: PostgresJournal) -> AsyncIterator[Worker]:
 
 
 @pytest.mark.real_time
-async def test_after_a_freeze_a_job_that_a_person_has_settled_meanwhile_is_let_go_of(dsn: str) -> None:
-    doubtful, settled = SENT.to(Stage.IN_DOUBT), SENT.to(Stage.RENDERING, generation_id="gen-5")
+async def test_a_worker_that_was_frozen_lets_go_of_what_was_taken_over_and_takes_nothing_before_others_could_speak(
+    dsn: str, tmp_path: Path
+) -> None:
     with open_sync_journal(dsn) as book:
         with book.planning():
             book.plan(JOB)
-        async with open_postgres_journal(dsn, "a") as journal, a_worker(journal) as worker:
-            worker.places["one"] = NONE
-            (record,) = await journal.take(["one"])
-            entry = await worker.results.enter(record)
-            journal.step(JOB, doubtful)
-            await journal.synced()
-            assert book.settle(Record(JOB, doubtful), settled)
-            await worker._after_silence(0.0)
-            assert (entry.ended, worker.places) == (True, {}), "it would be looked up, and its clip not be fetched"
+            book.plan(JOB.with_id("two"))
+        enqueue_jobs(book.db, ["one"])
+    settings = {"service": "aimlapi", "api_key": "k", "transport": FakeTransport(FakeService(seconds=60), "k")}
+    async with (
+        open_worker(dsn, str(tmp_path), settings, AccountLimits(4, 200.0, 100.0, 9.0)) as worker,
+        JobQueue.open(dsn, worker.registry.worker) as queue,
+        JobQueue.open(dsn, uuid4(), heartbeat=-1) as queue_of_another,
+    ):
+        await worker._keep_up(queue, 0.5)
+        assert await queue_of_another.take_over(9)
+        with open_sync_journal(dsn) as book:
+            enqueue_jobs(book.db, ["two"])
+        worker._last_tick -= 10
+        await worker._keep_up(queue, 0.5)
+        assert worker.places == {}
+        assert await queue_of_another.take(9)
 
 
 async def test_what_still_comes_of_a_request_is_not_written_once_another_worker_has_its_job() -> None:
