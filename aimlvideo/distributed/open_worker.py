@@ -18,7 +18,7 @@ from aimlvideo.distributed.database_copies import TOKEN, DatabaseCopyCheck
 from aimlvideo.distributed.fleet_client import FleetClient
 from aimlvideo.distributed.registry import SharedDurations, WorkerRegistry
 from aimlvideo.distributed.shared_account import Account, AccountLimits
-from aimlvideo.distributed.shared_limits import Permits, WorkerShares
+from aimlvideo.distributed.shared_limits import WorkerShares
 from aimlvideo.distributed.worker import Worker
 from aimlvideo.errors import Busy, GenerationFailed, Rejected, ServiceError, SettingsError, Unavailable, Unclear
 from aimlvideo.shell.files.object_stores import ClipStore, open_worker_store
@@ -54,10 +54,10 @@ async def open_worker(
         await _agree_on_service(connection, settings["service"])
         journal = await stack.enter_async_context(open_postgres_journal(dsn, str(worker)))
         pool = await stack.enter_async_context(Database(dsn).pool(size=2))
-        # Only to begin with: the limits that count are agreed on in `_join`, after all that can fail has been tried.
+        # Only to begin with: those that count are agreed on in `_join`, after all that can fail has been tried, and are
+        # taken over with the first heartbeat, before the first job.
         limits_before = (await Account.read(connection)).limits
-        permits = Permits(pool, limits_before.rate or inf)
-        fleet = WorkerShares(permits, _noting(refusals), limits_before)
+        fleet = WorkerShares(pool, _noting(refusals), limits_before)
         store_of_queue = None if settings.get("upload") else await _queued_upload(connection)
         chosen = {**settings, "upload": store_of_queue.url if store_of_queue else settings.get("upload")}
         client = FleetClient(journal, learned, fleet.limiters, store_of_queue, **chosen)
@@ -69,7 +69,6 @@ async def open_worker(
         account = await _join(connection, registry, limits, stack)
         await store.sweep(await WorkerRegistry.ids(connection))
         await _know_prices(client, journal, needed=account.limits.max_spend != inf)
-        fleet.shared_by(1, account.limits)
         feed, records = anyio.create_memory_object_stream[Record](inf)
         stack.callback(records.close)
         stack.callback(feed.close)

@@ -141,13 +141,13 @@ class _SharedRateGate(RateGate):
 class WorkerShares:
     """One worker's part of the limits of all; its client works under `limiters`."""
 
-    def __init__(self, permits: Permits, broadcast: Broadcast, limits: AccountLimits) -> None:
+    def __init__(self, pool: AsyncConnectionPool, broadcast: Broadcast, limits: AccountLimits) -> None:
         assert limits.rate is not None
         assert limits.poll_rate is not None
         self.submissions = _BroadcastingRate(limits.rate, "submissions", broadcast)
         self.polls = _BroadcastingRate(limits.poll_rate, "polls", broadcast)
         self.outstanding = _BroadcastingConcurrency(broadcast)
-        self._permits, self._workers = permits, 1
+        self._permits, self._workers = Permits(pool, limits.rate), 1
 
     @property
     def limiters(self) -> Limiters:

@@ -107,7 +107,7 @@ class Worker:
     winding_down: bool = False
     _ending: dict[str, tuple[QueueEntry, _Handback]] = field(default_factory=dict)
     _fed: dict[str, Record] = field(default_factory=dict)
-    _last_heartbeat: float = 0.0
+    _last_heartbeat: float = -inf
     _last_take_over: float = 0.0
     _last_tick: float = field(default_factory=time.monotonic)
     _rest_until: float = 0.0
@@ -277,7 +277,7 @@ class Worker:
     def _after_silence(self, now: float) -> None:
         """After a freeze, or PostgreSQL's return: find out what is still ours, and let everybody say that they live."""
         # The heartbeat says which places are another worker's now, and comes before anything is handed back or taken.
-        self._last_heartbeat = 0.0
+        self._last_heartbeat = -inf
         self._rest_until = now + self.heartbeat / 3
 
     async def _send_heartbeat(self, queue: JobQueue) -> None:

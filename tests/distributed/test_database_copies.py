@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import anyio
 import psycopg
 import pytest
 
 from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.distributed.database_copies import DatabaseCopyCheck
 from aimlvideo.distributed.queue import enqueue_jobs
 from aimlvideo.errors import JournalError
 from aimlvideo.pipeline import download
+from aimlvideo.shell.files.object_stores import open_worker_store
 from aimlvideo.shell.task_groups import task_group
 from tests.distributed.test_worker_money import opened, queued, stages
 from tests.fakes import FakeDownload, FakeService
@@ -45,13 +49,14 @@ def backed_up(dsn: str) -> None:
         db.execute(BACKUP)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def no_backup_stays(dsn: str) -> Iterator[None]:
     yield
     with psycopg.connect(dsn, autocommit=True) as db:
         db.execute("DROP TABLE IF EXISTS backup")
 
 
+@pytest.mark.usefixtures("no_backup_stays")
 async def test_a_worker_that_starts_on_an_older_copy_says_so_until_a_person_has_looked(
     dsn: str, tmp_path: Path, service: FakeService
 ) -> None:
@@ -71,6 +76,32 @@ async def test_a_worker_that_starts_on_an_older_copy_says_so_until_a_person_has_
     assert stages(dsn) == {"saved": 1}
 
 
+class Submissions:
+    """A database that says when something was submitted last."""
+
+    def __init__(self) -> None:
+        self.last = datetime(2026, 1, 1, tzinfo=UTC)
+
+    async def execute(self, _: str) -> Submissions:
+        return self
+
+    async def fetchone(self) -> tuple[datetime]:
+        return (self.last,)
+
+
+async def test_a_copy_that_was_made_since_a_worker_began_is_an_older_one_all_the_same(tmp_path: Path) -> None:
+    database: Any = Submissions()
+    with open_worker_store(str(tmp_path), "worker") as store:
+        check = DatabaseCopyCheck(store, "token")
+        await check.begin(database)
+        database.last += timedelta(hours=2)
+        await check.go_on(database)
+        database.last -= timedelta(hours=1)
+        with pytest.raises(JournalError, match="an older copy"):
+            await check.go_on(database)
+
+
+@pytest.mark.usefixtures("no_backup_stays")
 async def test_a_worker_under_which_an_older_copy_is_put_back_buys_nothing_more(
     dsn: str, tmp_path: Path, service: FakeService
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aimlvideo.distributed.shared_account import AccountLimits
-from aimlvideo.distributed.shared_limits import Permits, WorkerShares
+from aimlvideo.distributed.shared_limits import WorkerShares
 from aimlvideo.shell import clock
 
 LIMITS = AccountLimits(10, 4.0, 100.0, 30.0, None)
@@ -16,7 +16,7 @@ NO_DATABASE: Any = None
 
 @pytest.fixture
 def shares() -> WorkerShares:
-    return WorkerShares(Permits(NO_DATABASE, 4.0), lambda kind, seconds: None, LIMITS)
+    return WorkerShares(NO_DATABASE, lambda kind, seconds: None, LIMITS)
 
 
 async def test_what_another_worker_was_refused_is_left_alone_for_as_long_as_the_service_asked_it(
