@@ -230,7 +230,8 @@ class JournalFile(NamedTuple):
 
     def _connect(self) -> sqlite3.Connection:
         had_wal = self._has_wal()
-        connection = sqlite3.connect(self.path, isolation_level=None, cached_statements=64)
+        # Absolute: SQLite takes a relative path such as file:x/journal.sqlite3 for a URI.
+        connection = sqlite3.connect(self.path.absolute(), isolation_level=None, cached_statements=64)
         try:
             self._check(connection, had_wal=had_wal)
             if (mode := connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]) != "wal":
@@ -440,7 +441,7 @@ class OpenFiles(NamedTuple):
             self.file.path.parent.mkdir(parents=True, exist_ok=True)
             part = self.file.path.with_name(self.file.path.name + ".new")
             _create_file(part)
-            copy = sqlite3.connect(part, isolation_level=None)
+            copy = sqlite3.connect(part.absolute(), isolation_level=None)
             try:
                 connection.backup(copy)
                 # Of a file that was overwritten only the pages that the connection holds in memory are whole.

@@ -570,3 +570,16 @@ async def test_a_journal_that_is_deleted_under_its_run_syncs_nothing_more_and_is
         record = written_back.find("a")
     assert record is not None
     assert record.progress.generation_id == "gen-1"
+
+
+async def test_a_relative_folder_that_sqlite_would_take_for_a_uri_holds_a_journal_also_when_it_is_written_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path("file:clips/journal.sqlite3")
+    path.parent.mkdir()
+    async with open_journal(path) as journal:
+        journal.plan(named("a"))
+        path.unlink()
+    with read_journal(path) as written_back:
+        assert written_back.find("a") is not None
