@@ -62,11 +62,8 @@ def frame_png(clip: Path, when: When) -> bytes:
     needs_video("a frame of a clip")
     import av  # noqa: PLC0415 - an extra
 
-    try:
-        with _opened(clip) as film:
-            frame = _frame(film, when)
-    except (av.FFmpegError, OSError, IndexError) as error:
-        raise UsageError(f"{clip}: expected a clip with frames, got one that cannot be read: {error}") from error
+    with _opened(clip) as film:
+        frame = _frame(film, when)
     if frame is None:
         raise UsageError(f"{clip} has no frame at {when}: it is shorter than that")
     encoder = av.CodecContext.create("png", "w")
@@ -92,7 +89,7 @@ def frame_jpeg(clip: Path, side: int) -> bytes:
             stream.thread_type = "NONE"
             frame = next(film.decode(stream))
             return _jpeg(frame, side)
-    except (av.FFmpegError, OSError, IndexError, StopIteration, ValueError, UsageError):
+    except (av.FFmpegError, OSError, StopIteration, ValueError, UsageError):
         return b""
 
 
@@ -103,18 +100,28 @@ def _file_url(path: Path) -> str:
 
 @contextmanager
 def _opened(clip: Path) -> Iterator[Any]:
-    """Give a clip to read. Raises UsageError for no file, and for frames larger than any that a service makes."""
+    """Give a clip to read. Raises UsageError: no file, no pictures, or frames larger than any that a service makes."""
     import av  # noqa: PLC0415 - an extra
 
     if not clip.is_file():  # a pipe would be waited for
         raise UsageError(f"{clip}: expected a clip, got no file")
-    with av.open(_file_url(clip)) as film:
-        for stream in film.streams.video:
-            width, height = stream.width or 0, stream.height or 0
-            if width * height > MAX_PIXELS:
-                raise UsageError(f"{clip}: expected frames of at most {MAX_PIXELS:,} pixels, got {width} x {height}")
-            stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # a stream may change its size on the way
-        yield film
+    try:
+        with av.open(_file_url(clip)) as film:
+            if not film.streams.video or any(stream.codec_context is None for stream in film.streams.video):
+                raise UsageError(f"{clip}: expected a clip, got a file without pictures that can be decoded")
+            for stream in film.streams.video:
+                width, height = stream.width or 0, stream.height or 0
+                if width * height > MAX_PIXELS:
+                    size = f"{width} x {height}"
+                    raise UsageError(f"{clip}: expected frames of at most {MAX_PIXELS:,} pixels, got {size}")
+                # A stream may change its size on the way.
+                stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+            yield film
+    except av.FFmpegError as error:
+        if error.errno in NO_ROOM:  # of the film that it is copied into
+            raise
+        reason = error.strerror or error
+        raise UsageError(f"{clip}: expected a clip with frames, got one that cannot be read: {reason}") from error
 
 
 def _jpeg(frame: Any, side: int) -> bytes:
@@ -138,9 +145,10 @@ def _frame(film: Any, when: When) -> Any:
         return next(iter(film.decode(stream)), None)
     if when != "last":
         _seek(film, stream, float(when))
-        start = _start(stream)
-        shown = (frame for frame in film.decode(stream) if frame.time is not None)
-        return next((frame for frame in shown if frame.time - start + _step(stream) > float(when) + 1e-6), None)
+        if (frame := _shown_at(film, stream, float(when))) is None:  # of some containers a jump lands behind the place
+            film.seek(0)
+            frame = _shown_at(film, stream, float(when))
+        return frame
     # The last second is decoded, from the key frame before it; where that finds nothing, the whole clip.
     if stream.duration:
         _seek(film, stream, max(0.0, float(stream.duration * _time_base(stream)) - 1))
@@ -149,6 +157,12 @@ def _frame(film: Any, when: When) -> Any:
         film.seek(0)
         last = deque(film.decode(stream), maxlen=1)
     return last[0] if last else None
+
+
+def _shown_at(film: Any, stream: Any, seconds: float) -> Any:
+    start = _start(stream)
+    shown = (frame for frame in film.decode(stream) if frame.time is not None)
+    return next((frame for frame in shown if frame.time - start + _step(stream) > seconds + 1e-6), None)
 
 
 def _seek(film: Any, stream: Any, seconds: float) -> None:
@@ -201,8 +215,10 @@ def join_clips(clips: Sequence[Path], target: Path, *, fade: float = 0.0) -> _Fi
         # Clips that were made from another one's last frame begin with it: shown twice, it is a visible stop at the
         # seam.
         repeats = [False, *(_same(first, second) for first, second in pairwise(clips))]
-        copied = not fade and not any(repeats) and len({shape.key for shape in shapes}) == 1
-        seconds = _copy(clips, part) if copied else _encode(clips, shapes, repeats, fade, part)
+        alike = not fade and not any(repeats) and len({shape.key for shape in shapes}) == 1
+        seconds = _copy(clips, part) if alike else None
+        if not (copied := seconds is not None):
+            seconds = _encode(clips, shapes, repeats, fade, part)
         part.replace(target)
     except av.FFmpegError as error:
         if error.errno in NO_ROOM:
@@ -259,14 +275,17 @@ class _Shape(NamedTuple):
 
 def _shape(clip: Path) -> _Shape:
     with _opened(clip) as film:
-        if not film.streams.video:
-            raise UsageError(f"{clip}: expected a clip, got a file without pictures")
-        video, audio = film.streams.video[0], next(iter(film.streams.audio), None)
+        video, audio = film.streams.video[0], next(iter(_audio(film)), None)
         key: tuple[object, ...] = (*_codec(video), video.width, video.height, video.pix_fmt, video.time_base)
         if audio is not None:
             key += (*_codec(audio), audio.rate, audio.layout.name, audio.time_base)
         seconds = float((film.duration or 0) / 1_000_000)
         return _Shape(video.width, video.height, _rate(video), seconds, audio is not None, key)
+
+
+def _audio(film: Any) -> list[Any]:
+    """Return the first sound that can be decoded, if there is one."""
+    return [stream for stream in film.streams.audio if stream.codec_context is not None][:1]
 
 
 def _codec(stream: Any) -> tuple[str, bytes]:
@@ -289,26 +308,32 @@ def _same(first: Path, second: Path) -> bool:
     return float(np.abs(small[0] - small[1]).mean()) <= SAME_FRAME
 
 
-def _copy(clips: Sequence[Path], target: Path) -> float:
-    """Copy the packets of all clips into one file; return its seconds."""
-
+def _copy(clips: Sequence[Path], target: Path) -> float | None:
+    """Copy the packets of all clips into one file; return its seconds, None where MP4 does not take them as such."""
     shift = Fraction(0)
     with _new_film(target) as film:
         streams: dict[str, Any] = {}
         newest: dict[str, int] = {}
         for clip in clips:
             with _opened(clip) as source:
-                kinds = [*source.streams.video[:1], *source.streams.audio[:1]]
+                kinds = [*source.streams.video[:1], *_audio(source)]
+                begin = (kinds[0].start_time or 0) * _time_base(kinds[0])
                 end = shift
                 for stream in kinds:
                     if stream.type not in streams:
-                        streams[stream.type] = film.add_stream_from_template(stream)
+                        try:
+                            # Opaque: otherwise an encoder of the decoder's name is looked for, and AV1 has none.
+                            streams[stream.type] = film.add_stream_from_template(stream, opaque=True)
+                        except ValueError:
+                            return None
                 for packet in source.demux(kinds):
                     if packet.dts is None or packet.pts is None:
+                        if packet.size:  # Matroska has no decoding times: MP4 would lack its first pictures
+                            return None
                         continue
                     base = _time_base(packet.stream)
                     # In the stream's own units: seconds as floats would drift apart over a hundred clips.
-                    moved = round(shift / base)
+                    moved = round((shift - begin) / base)
                     packet.pts, packet.dts = packet.pts + moved, packet.dts + moved
                     if packet.dts <= newest.get(packet.stream.type, packet.dts - 1):
                         # Sound that is a little longer than its pictures reaches into the next clip.
@@ -336,18 +361,19 @@ def _encode(
     overlap = round(fade * rate)
     count = 0
     lengths: list[int] = []
+    seams: list[int] = []
     with _new_film(target) as film:
         video = film.add_stream("libx264", rate=rate, options={"crf": QUALITY, "preset": "fast"})
         video.width, video.height, video.pix_fmt = *size, "yuv420p"
         audio = film.add_stream("aac", rate=AUDIO_RATE, layout="stereo") if any(s.sound for s in shapes) else None
         parts = [_pictures(clip, size, rate, skip=repeat) for clip, repeat in zip(clips, repeats, strict=True)]
-        for pixels in _faded(parts, overlap, lengths):
+        for pixels in _faded(parts, overlap, lengths, seams):
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             frame.pts, frame.time_base, count = count, 1 / rate, count + 1
             film.mux(video.encode(frame))
         film.mux(video.encode(None))
         if audio is not None:
-            samples = _mixed(clips, shapes, lengths, rate, overlap)
+            samples = _mixed(clips, shapes, lengths, seams, rate)
             for sound in _sound_frames(samples):
                 film.mux(audio.encode(sound))
             film.mux(audio.encode(None))
@@ -394,10 +420,10 @@ def _fitted(frame: Any, size: tuple[int, int]) -> Pixels:
     return whole
 
 
-def _faded(parts: Sequence[Iterator[Pixels]], overlap: int, lengths: list[int]) -> Iterator[Pixels]:
+def _faded(parts: Sequence[Iterator[Pixels]], overlap: int, lengths: list[int], seams: list[int]) -> Iterator[Pixels]:
     """Give the frames of all parts; the last `overlap` of each are mixed with the first ones of the next.
 
-    `lengths` gets how many frames each part had.
+    `lengths` gets how many frames each part had, `seams` how many of the one before it fade while it begins.
     """
     import numpy as np  # noqa: PLC0415 - an extra
 
@@ -407,6 +433,7 @@ def _faded(parts: Sequence[Iterator[Pixels]], overlap: int, lengths: list[int]) 
         # Only the overlap is kept in memory, never a clip: an hour of film has the memory of a second.
         ending = list(tail)
         tail.clear()
+        seams.append(len(ending))
         for index, old in enumerate(ending):
             new = next(part, None)
             if new is None:
@@ -425,20 +452,21 @@ def _faded(parts: Sequence[Iterator[Pixels]], overlap: int, lengths: list[int]) 
 
 
 def _mixed(
-    clips: Sequence[Path], shapes: Sequence[_Shape], lengths: Sequence[int], rate: Fraction, overlap: int
+    clips: Sequence[Path], shapes: Sequence[_Shape], lengths: Sequence[int], seams: Sequence[int], rate: Fraction
 ) -> Samples:
     """Return the sound of all clips behind each other, each as long as its pictures, mixed where they fade."""
     import numpy as np  # noqa: PLC0415 - an extra
 
-    shared = round(overlap * AUDIO_RATE / rate)
     film = np.zeros((2, 0), np.float32)
-    for clip, shape, frames in zip(clips, shapes, lengths, strict=True):
-        length = round(frames * AUDIO_RATE / rate)
+    for clip, shape, frames, seam in zip(clips, shapes, lengths, seams, strict=True):
+        length, fading = (round(count * AUDIO_RATE / rate) for count in (frames, seam))
         sound = _sound(clip, length) if shape.sound else np.zeros((2, length), np.float32)
-        mix = min(shared, film.shape[1], length)
+        fading = min(fading, film.shape[1])
+        mix = min(fading, length)  # of a clip that is shorter than the fade: the one before it goes on behind it
         if mix:
-            ramp = np.linspace(0, 1, mix, dtype=np.float32)
-            film[:, -mix:] = film[:, -mix:] * (1 - ramp) + sound[:, :mix] * ramp
+            ramp = np.linspace(0, 1, fading, dtype=np.float32)[:mix]
+            seam_sound = film[:, film.shape[1] - fading :][:, :mix]
+            seam_sound[:] = seam_sound * (1 - ramp) + sound[:, :mix] * ramp
         film = np.concatenate([film, sound[:, mix:]], axis=1)
     return film
 
@@ -452,7 +480,7 @@ def _sound(clip: Path, length: int) -> Samples:
     place = 0
     with _opened(clip) as film:
         resampler = av.AudioResampler("fltp", "stereo", AUDIO_RATE)
-        for decoded in [*film.decode(film.streams.audio[0]), None]:
+        for decoded in [*film.decode(*_audio(film)), None]:
             for frame in resampler.resample(decoded):
                 chunk = frame.to_ndarray()[:, : max(0, length - place)]
                 samples[:, place : place + chunk.shape[1]] = chunk

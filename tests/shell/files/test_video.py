@@ -197,6 +197,68 @@ def test_a_fade_longer_than_a_clip_loses_no_picture_of_the_next(tmp_path: Path) 
     assert near(levels[-6:], [100] * 6)
 
 
+def test_where_a_fade_is_longer_than_a_clip_between_two_the_sound_stays_as_long_as_the_pictures(tmp_path: Path) -> None:
+    parts = (("a", 12), ("b", 2), ("c", 24))
+    clips = [clip(tmp_path / f"{name}.mp4", [80] * frames) for name, frames in parts]
+    film = join_clips(clips, tmp_path / "film.mp4", fade=1.5)
+    with av.open(str(film.path)) as joined:
+        samples = sum(frame.samples for frame in joined.decode(audio=0))
+    assert samples / 48_000 == pytest.approx(film.seconds, abs=0.05)
+
+
+def pictures(path: Path, codec: str, form: str, levels: list[int], pixels: str = "yuv420p", **options: str) -> Path:
+    """Make a silent clip of any codec and container."""
+    with av.open(str(path), "w", format=form) as film:
+        stream = film.add_stream(codec, rate=RATE, options=options)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, pixels
+        for level in levels:
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((64, 64, 3), level, np.uint8), format="rgb24")))
+        film.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("codec", "form", "pixels"),
+    [("gif", "gif", "rgb8"), ("libx264", "matroska", "yuv420p"), ("libvpx", "webm", "yuv420p")],
+)
+def test_a_clip_that_an_mp4_does_not_take_as_it_is_is_encoded_anew(
+    tmp_path: Path, codec: str, form: str, pixels: str
+) -> None:
+    odd = pictures(tmp_path / "a.mp4", codec, form, [20, 200, 20, 200, 20, 200], pixels)
+    film = join_clips([odd], tmp_path / "film.mp4")
+    assert not film.copied
+    assert len(levels_of(film.path)) == 6
+
+
+def test_an_av1_clip_is_copied_though_its_decoder_is_no_encoder(tmp_path: Path) -> None:
+    modern = pictures(tmp_path / "a.mp4", "libsvtav1", "mp4", [80], preset="11")
+    assert join_clips([modern], tmp_path / "film.mp4").copied
+
+
+def test_a_clip_whose_clock_begins_late_leaves_no_gap_in_a_film(tmp_path: Path) -> None:
+    late = clip(tmp_path / "a.mp4", [20, 80, 140, 200, 250], begins=50, tone=False)
+    film = join_clips([late, late, late], tmp_path / "film.mp4")
+    with av.open(str(film.path)) as joined:
+        assert (film.copied, film.seconds, joined.duration) == (True, pytest.approx(1.5), pytest.approx(1_500_000))
+
+
+def test_a_clip_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
+    unknown = clip(tmp_path / "a.mp4", [20] * 5)
+    unknown.write_bytes(unknown.read_bytes().replace(b"avc1", b"zzz1"))
+    with pytest.raises(UsageError, match=r"a.mp4: expected a clip, got a file without pictures that can be decoded"):
+        join_clips([unknown], tmp_path / "film.mp4")
+    assert frame_jpeg(unknown, 32) == b""
+    short = clip(tmp_path / "b.mp4", [20] * 5)
+    short.write_bytes(short.read_bytes()[:400])
+    with pytest.raises(UsageError, match=r"b.mp4: expected a clip with frames, got one that cannot be read"):
+        join_clips([unknown.with_name("b.mp4")], tmp_path / "film.mp4")
+
+
+def test_a_frame_is_found_where_a_jump_lands_behind_its_place(tmp_path: Path) -> None:
+    pictures(tmp_path / "a.mp4", "libx264", "mpegts", [20] * 5 + [200] * 5)
+    assert abs(level_of_png(frame_png(tmp_path / "a.mp4", 0.7)) - 200) <= 4
+
+
 def test_a_clip_whose_frames_are_beyond_all_measure_is_not_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
