@@ -115,6 +115,8 @@ class ModelFilter:
         squeezed = {name: _letters(text) for name, text in texts.items()}
         vocabulary = {part for text in texts.values() for part in PARTS.findall(text)}
         sought = [part for word in words.lower().split() for part in _in_use(word, squeezed.values(), vocabulary)]
+        if words.strip() and not any(sought):
+            return []  # signs alone stand in every id and mean none
         return [
             _row(model, prices.get(model.id), times.get(model.id))
             for model in models
@@ -139,6 +141,8 @@ def _letters(text: str) -> str:
 def _in_use(word: str, squeezed: Iterable[str], vocabulary: Iterable[str]) -> list[str]:
     """Return a word as models have it: whole, or its parts, each the nearest that there is."""
     whole = _letters(word)
+    if not whole and any(map(str.isalnum, word)):
+        return [word]  # in letters that no id has
     if any(whole in text for text in squeezed):
         return [whole]
     parts = [_letters(part) for part in PARTS.findall(word)]

@@ -57,6 +57,11 @@ def test_words_are_looked_for_in_id_and_developer() -> None:
     assert ids("xyzzy") == set()
 
 
+def test_signs_alone_and_letters_that_no_id_has_find_nothing_instead_of_everything() -> None:
+    assert {len(ids(words)) for words in ("!!", "\udcff", "模型", "sora 模型")} == {0}
+    assert ids("sora -") == ids("sora")
+
+
 @pytest.mark.parametrize("words", ["kling 1.6 pro image", "Kling-v1.6/PRO image", "klimg v1.6 pro imag"])
 def test_near_names_find_what_is_meant(words: str) -> None:
     assert V16 in ids(words)
