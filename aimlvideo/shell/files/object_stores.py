@@ -308,10 +308,14 @@ def _local_folder(output: str) -> Path:
 def _working_folder(url: str) -> Path:
     """Return where a run whose clips go to an object store has its journal: the same for the same URL."""
     # For people who look into the folder; the digest is what tells two URLs apart.
-    readable = re.sub(r"[^A-Za-z0-9]+", "-", url).strip("-")[-60:]
     digest = hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:8]
-    folder = lasting_folder("the journal of a run into an object store")
-    return folder / RUNS / f"{readable}-{digest}"
+    folder = lasting_folder("the journal of a run into an object store") / RUNS
+    # A journal that was begun while its folder still had the password in its name is gone on with.
+    old, new = (
+        folder / f"{re.sub(r'[^A-Za-z0-9]+', '-', text).strip('-')[-60:]}-{digest}"
+        for text in (url, without_passwords(url))
+    )
+    return old if old.exists() else new
 
 
 def is_working_folder(path: Path) -> bool:

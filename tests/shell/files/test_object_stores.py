@@ -96,6 +96,19 @@ def test_a_run_finds_its_journal_again_by_its_url() -> None:
 
 
 @pytest.mark.long
+def test_no_folder_is_named_after_a_password_and_a_journal_in_an_earlier_one_is_gone_on_with() -> None:
+    url = "sftp://user:sesame@host/run"
+    folder = _working_folder(url)
+    assert "sesame" not in folder.name
+    assert folder.name.startswith("sftp-host-run-")
+    earlier = folder.with_name(folder.name.replace("sftp-", "sftp-user-sesame-"))
+    earlier.mkdir(parents=True)
+    try:
+        assert _working_folder(url) == earlier
+    finally:
+        earlier.rmdir()
+
+
 async def test_a_clip_goes_to_the_bucket_and_out_of_the_spool(bucket: Any, tmp_path: Path) -> None:
     store = ObjectStore("s3://clips/run", tmp_path)
     (tmp_path / "a.mp4").write_bytes(b"x" * 1000)
