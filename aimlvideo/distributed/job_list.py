@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from os import PathLike
 from pathlib import Path
 from typing import Any, Self, overload
 
@@ -20,7 +21,7 @@ from aimlvideo.core.catalog.validation import model_of
 from aimlvideo.core.jobs.chains import chain_problems
 from aimlvideo.core.jobs.job import Progress, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.core.services import DEFAULT_SERVICE
+from aimlvideo.core.services import DEFAULT_SERVICE, service_of
 from aimlvideo.distributed.queue import enqueue_jobs, enqueue_stranded
 from aimlvideo.distributed.shared_account import Account
 from aimlvideo.errors import DatabaseAway, InDoubt, InvalidJobs, Problem, SettingsError, UsageError, VideoError
@@ -114,7 +115,7 @@ class JobList:
     job that names a file of this machine is refused, as where strangers write jobs: give the workers
     `--no-local-files` as well. Any number of tasks may use one list at a time.
 
-    Raises SettingsError, JournalError or DatabaseAway.
+    Raises UsageError, JournalError or DatabaseAway.
     """
 
     def __init__(
@@ -126,6 +127,14 @@ class JobList:
         strict: bool = False,
         local_files: bool = True,
     ) -> None:
+        check_argument("dsn", dsn, str, "text, as postgresql://USER@HOST/NAME")
+        if not dsn.strip() or not dsn.isprintable():
+            # An empty one would be this machine's own database, whatever that is.
+            raise UsageError("dsn is empty or no text that can be written: expected postgresql://USER@HOST/NAME")
+        check_argument("output", output, str | PathLike | None, "the name of a folder, or None")
+        check_argument("strict", strict, bool, "True or False")
+        check_argument("local_files", local_files, bool, "True or False")
+        service_of(service)
         self._dsn, self._service, self._strict, self._local_files = dsn, service, strict, local_files
         self._folder = None if output is None else Path(output)
         self._added: dict[str, None] = {}

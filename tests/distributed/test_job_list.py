@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -18,6 +19,7 @@ from aimlvideo.errors import DatabaseAway, InvalidJobs, JournalError, SettingsEr
 from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.shell.journal.base import SERVICE
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
+from tests.cases import for_each
 from tests.distributed.test_worker import MODEL, counts, job
 from tests.waiting import PATIENCE
 
@@ -99,6 +101,23 @@ async def test_jobs_are_added_all_or_none_and_never_twice(dsn: str) -> None:
         assert found is not None
         assert found.stage is Stage.PLANNED
         assert (await jobs.account()).jobs == {"planned": 4}
+
+
+@for_each(
+    ("given", "named"),
+    [
+        ({"dsn": None}, "dsn is None: expected text"),
+        ({"dsn": " "}, "dsn is empty"),
+        ({"dsn": "\udcff"}, "dsn is empty or no text"),
+        ({"service": "klin"}, "did you mean 'kling'"),
+        ({"output": 5}, "output is 5: expected the name of a folder"),
+        ({"strict": "no"}, "strict is 'no': expected True or False"),
+        ({"local_files": "no"}, "local_files is 'no': expected True or False"),
+    ],
+)
+def test_an_argument_of_a_list_that_cannot_be_right_is_named(given: dict[str, Any], named: str) -> None:
+    with pytest.raises(UsageError, match=named):
+        JobList(**{"dsn": "postgresql://127.0.0.1:9/db", **given})
 
 
 async def test_nothing_is_added_to_a_list_of_another_service(dsn: str) -> None:
