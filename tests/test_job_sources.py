@@ -43,6 +43,17 @@ def test_a_data_frame_is_its_rows_and_nan_is_not_given() -> None:
     assert [job.params for job in jobs] == [{"prompt": "Waves", "duration": "5"}, {"prompt": "Wind"}]
 
 
+def test_two_columns_of_one_name_in_a_data_frame_are_all_that_is_refused_of_it() -> None:
+    pandas = pytest.importorskip("pandas")
+    names = ["model", "notes", "notes", "prompt", "duration"]
+    frame = pandas.DataFrame([[TEXT, "for Ann", "again", "Waves", 5]], columns=names)
+    with pytest.raises(InvalidJobs) as caught:
+        list(jobs_of_frame(frame, CATALOG))
+    assert [str(problem) for problem in caught.value.problems] == [
+        "frame: notes: each column once, got columns 2 and 3 with this header (rename or delete one)"
+    ]
+
+
 def test_lists_in_a_data_frame_stay_lists() -> None:
     pandas = pytest.importorskip("pandas")
     model = "kling-video/v1.6/standard/multi-image-to-video"

@@ -147,8 +147,10 @@ class Table:
         labels = [label for label in getattr(getattr(frame, "index", None), "names", ()) if label is not None]
         if missing := [label for label in labels if label not in frame.columns]:
             frame = frame.reset_index(level=missing)
-        records = frame.to_dicts() if hasattr(frame, "to_dicts") else frame.to_dict("records")
         header = [str(column) for column in frame.columns]
+        if len(set(frame.columns)) < len(header):  # a row's dict has each name once: cells would move
+            frame = frame.set_axis(range(len(header)), axis=1)
+        records = frame.to_dicts() if hasattr(frame, "to_dicts") else frame.to_dict("records")
         rows = (
             (
                 f"{self.name} row {number}",
