@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,11 +18,13 @@ from aimlvideo.core.money.budget import Budget
 from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.queue import JobQueue, QueueEntry, enqueue_jobs
 from aimlvideo.distributed.shared_account import AccountLimits
-from aimlvideo.distributed.worker import Worker
+from aimlvideo.distributed.worker import Stopped, Worker
+from aimlvideo.errors import DownloadFailed, InDoubt, OutOfPatience, OverBudget, Rejected, VideoError
 from aimlvideo.pipeline.entry import RunSpec
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.journal.postgres import PostgresJournal
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
+from tests.cases import for_each
 from tests.fakes import FakeService, FakeTransport
 
 NONE: Any = None
@@ -40,18 +42,33 @@ class Journal(PostgresJournal):
     async def _flush(self, *steps: Any) -> None:
         await self.disk_is_free.wait()
 
-
-class Queue(JobQueue):
-    """Keeps which places were given up."""
-
-    def __init__(self) -> None:
-        self.given_up: list[QueueEntry] = []
-
-    async def wake_children(self, names: Sequence[str]) -> None:
+    async def leave_in_doubt(self, ids: Iterable[str]) -> None:
         pass
 
+    async def take(self, ids: Iterable[str]) -> list[Record]:
+        return [Record(JOB.with_id(name), SENT if name == "begun" else Progress()) for name in ids]
+
+
+class Queue(JobQueue):
+    """Keeps how places were given up, in words."""
+
+    def __init__(self) -> None:
+        self.given_up: list[str] = []
+
+    async def wake_children(self, names: Sequence[str]) -> None:
+        self.given_up.append("children woken")
+
     async def done(self, places: Sequence[QueueEntry], *, succeeded: bool) -> None:
-        self.given_up += places
+        self.given_up.append("done" if succeeded else "done without a clip")
+
+    async def postpone(self, places: Sequence[QueueEntry]) -> None:
+        self.given_up.append("postponed")
+
+    async def give_back(self, places: Sequence[QueueEntry]) -> None:
+        self.given_up.append("queued again")
+
+    async def leave(self, places: Sequence[QueueEntry], seconds: float = 0.0) -> None:
+        self.given_up.append(f"left for {seconds:g} s")
 
 
 @asynccontextmanager
@@ -105,10 +122,10 @@ async def test_what_still_comes_of_a_request_is_not_written_once_another_worker_
 
 
 async def test_a_place_is_given_up_only_once_the_end_of_its_job_is_committed() -> None:
-    journal, queue, place = Journal(), Queue(), NONE
+    journal, queue = Journal(), Queue()
     async with a_worker(journal) as worker, anyio.create_task_group() as tasks:
         tasks.start_soon(journal.write)
-        worker.places["one"] = place
+        worker.places["one"] = NONE
         entry = await worker.results.enter(Record(JOB, SENT))
         entry.step(Stage.FAILED)
         worker._ended(Result.of(JOB, entry.progress))
@@ -117,5 +134,45 @@ async def test_a_place_is_given_up_only_once_the_end_of_its_job_is_committed() -
         assert queue.given_up == [], "a crash now would leave a job that has not ended in no worker's hands"
         journal.disk_is_free.set()
         await anyio.sleep(1)
-        assert queue.given_up == [place]
+        assert queue.given_up == ["children woken", "done without a clip"]
         tasks.cancel_scope.cancel()
+
+
+@for_each(
+    ("stage", "error", "given_up"),
+    [
+        (Stage.SAVED, None, ["children woken", "done"]),
+        (Stage.FAILED, Rejected("no"), ["children woken", "done without a clip"]),
+        (Stage.PLANNED, Stopped("stop"), ["queued again"]),
+        (Stage.SUBMITTING, OverBudget("no money"), ["queued again"]),
+        (Stage.IN_DOUBT, InDoubt("ask a person"), ["done without a clip"]),
+        (Stage.RENDERING, OutOfPatience("long"), ["left for 60 s"]),
+        (Stage.RENDERING, Stopped("stop"), ["left for 0 s"]),
+        (Stage.READY, Stopped("stop"), ["left for 0 s"]),
+        (Stage.READY, DownloadFailed("a dead link"), ["left for 30 s"]),
+    ],
+)
+async def test_how_a_place_is_given_up_follows_from_how_its_job_ended_here(
+    stage: Stage, error: VideoError | None, given_up: list[str]
+) -> None:
+    queue = Queue()
+    async with a_worker(Journal()) as worker:
+        worker.places["one"] = NONE
+        worker._ended(Result.of(JOB, SENT._replace(stage=stage, error=error)))
+        await worker._hand_back(queue)
+        assert (queue.given_up, worker.places) == (given_up, {})
+
+
+async def test_a_job_that_waits_for_another_one_s_clip_is_put_behind_those_that_can_begin() -> None:
+    journal, queue = Journal(), Queue()
+    journal._parents["one"] = {"parent": Record(JOB.with_id("parent"), Progress())}
+    async with a_worker(journal) as worker:
+        await worker._begin({"one": NONE})
+        await worker._hand_back(queue)
+        assert (queue.given_up, worker._fed) == (["postponed"], {})
+
+
+async def test_what_was_begun_goes_on_before_anything_new_is_bought() -> None:
+    async with a_worker(Journal()) as worker:
+        await worker._begin({"new": NONE, "begun": NONE})
+        assert list(worker._fed) == ["begun", "new"], "it is paid for, and its clip expires"

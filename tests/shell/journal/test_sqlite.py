@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from aimlvideo import errors
@@ -58,6 +59,17 @@ async def test_what_was_written_is_what_is_read_after_a_restart(path: Path, know
         journal.step(journal.plan(named("a")).job, known)
     async with open_journal(path) as journal:
         assert journal.find("a") == Record(named("a"), known)
+
+
+async def test_what_comes_after_a_planned_file_is_there_for_a_process_that_is_killed_at_once(
+    path: Path, journal: SqliteJournal
+) -> None:
+    with journal.planning():
+        journal.plan(named("a"))
+    journal.step(named("a"), RENDERING)
+    await anyio.lowlevel.checkpoint()
+    with read_journal(path) as after_a_kill:
+        assert after_a_kill.find("a") == Record(named("a"), RENDERING)
 
 
 async def test_a_file_with_another_name_than_its_job_s_is_read_back_too(journal: SqliteJournal) -> None:
@@ -337,6 +349,11 @@ async def test_a_generation_of_the_log_is_its_job_s_also_where_the_id_stood_for_
     journal.step(one, planned.to(Stage.FAILED, error=errors.GenerationFailed("out of paint")))
     assert journal.plan(other, run=3).progress == Progress()
     assert journal.plan(one, run=4).progress == Progress(), "it had that one, which has failed"
+
+
+async def test_a_generation_of_the_log_is_known_by_the_id_that_its_job_names_itself(journal: SqliteJournal) -> None:
+    assert journal.remember_found({"mine": "gen-9"}, "external_id") == 1
+    assert journal.plan(named("a", external_id="mine")).progress.generation_id == "gen-9"
 
 
 @pytest.mark.parametrize("stage", ["planned", "submitting", "in_doubt"])

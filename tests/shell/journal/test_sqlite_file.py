@@ -15,6 +15,7 @@ from typing import Any
 
 import anyio
 import pytest
+from filelock import FileLock
 
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
@@ -340,6 +341,14 @@ async def test_a_second_run_on_one_folder_is_told_whose_it_is(path: Path) -> Non
             async with open_journal(path):
                 pass
     async with open_journal(path):
+        pass
+
+
+def test_a_journal_that_was_closed_here_and_is_open_elsewhere_is_not_said_to_be_open_here(path: Path) -> None:
+    with journal_file.JournalFile(path).lock():
+        pass
+    refused = pytest.raises(JournalError, match=r"in use by (?!another run of this very program)")
+    with FileLock(f"{path}.lock"), refused, journal_file.JournalFile(path).lock():
         pass
 
 
