@@ -14,7 +14,7 @@ import pytest
 
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.core.money.budget import Budget
+from aimlvideo.core.money.budget import Budget, Standing, Verdict
 from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.queue import JobQueue, QueueEntry, enqueue_jobs
 from aimlvideo.distributed.shared_account import AccountLimits
@@ -22,7 +22,7 @@ from aimlvideo.distributed.worker import Stopped, Worker
 from aimlvideo.errors import DownloadFailed, InDoubt, OutOfPatience, OverBudget, Rejected, VideoError
 from aimlvideo.pipeline.entry import RunSpec
 from aimlvideo.pipeline.run import Run
-from aimlvideo.shell.journal.postgres import PostgresJournal
+from aimlvideo.shell.journal.postgres import FULL, PostgresJournal, Refusal
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from tests.cases import for_each
 from tests.fakes import FakeService, FakeTransport
@@ -78,7 +78,7 @@ async def a_worker(journal: PostgresJournal) -> AsyncIterator[Worker]:
     async def nothing(*_: Any) -> Path:
         return Path()
 
-    account: Any = SimpleNamespace(limits=AccountLimits(heartbeat=9.0))
+    account: Any = SimpleNamespace(limits=AccountLimits(heartbeat=9.0), room=4)
     feed, records = anyio.create_memory_object_stream[Record](9)
     with feed, records:
         async with anyio.create_task_group() as tasks:
@@ -176,3 +176,31 @@ async def test_what_was_begun_goes_on_before_anything_new_is_bought() -> None:
     async with a_worker(Journal()) as worker:
         await worker._begin({"new": NONE, "begun": NONE})
         assert list(worker._fed) == ["begun", "new"], "it is paid for, and its clip expires"
+
+
+async def test_a_job_that_was_lost_before_it_was_begun_is_begun_once_it_was_taken_anew() -> None:
+    async with a_worker(Journal()) as worker:
+        await worker._begin({"new": NONE})
+        (before,) = worker._fed.values()
+        worker.lose("new")
+        await worker._begin({"new": NONE})
+        (now,) = worker._fed.values()
+        assert (worker.still_ours(before), worker.still_ours(now), worker.still_ours(now)) == (False, True, False)
+
+
+@for_each(
+    ("verdict", "waits", "ends"),
+    [(FULL, False, False), (Verdict.WAIT, True, False), (Verdict.OVER_BUDGET, False, True)],
+)
+async def test_what_may_not_be_bought_now_is_queued_again_and_only_a_limit_that_is_reached_ends_the_work(
+    verdict: str, waits: bool, ends: bool
+) -> None:
+    queue = Queue()
+    async with a_worker(Journal()) as worker:
+        worker.places["one"] = NONE
+        await worker.results.enter(Record(JOB, SENT))
+        worker.refuse("one", Refusal(verdict, 0.25, Standing(1.0, 0.0)))
+        worker._ended(await anext(worker.results))
+        await worker._hand_back(queue)
+        assert queue.given_up == ["queued again"]
+        assert (worker._waits_for_money, worker.results.halted is not None) == (waits, ends)
