@@ -28,6 +28,7 @@ from aimlvideo.errors import (
 )
 from aimlvideo.pipeline.entry import Entry, contained
 from aimlvideo.pipeline.run import Run
+from aimlvideo.shell.files.private_files import replacing
 from aimlvideo.shell.files.video import When, frame_png
 from aimlvideo.shell.http.retrying import retrying
 
@@ -253,6 +254,5 @@ def _take_frame(clip: Path, when: When, path: Path) -> None:
     if path.is_file() and path.stat().st_mtime >= clip.stat().st_mtime:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    part.write_bytes(frame_png(clip, when))
-    part.replace(path)
+    with replacing(path) as part:
+        part.write_bytes(frame_png(clip, when))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -23,6 +24,19 @@ def new_file(path: Path, *, errors: str = "strict") -> TextIO:
     """Open a new text file for writing; whatever has the name already, also a link, is taken away first."""
     path.unlink(missing_ok=True)
     return open(path, "x", encoding="utf-8", errors=errors, newline="\n", opener=no_follow)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give where a file is made that takes this one's place when it is whole; of a half one nothing stays."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        yield part
+        part.replace(path)
+    except BaseException:  # not always: another process may make its own by now
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
 
 
 def drop_link(path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from aimlvideo.core.jobs.job import Result
 from aimlvideo.errors import DiskFailed
 from aimlvideo.shell.descriptors import write_failure_advice
-from aimlvideo.shell.files.private_files import drop_link, new_file, no_follow, refuse_special
+from aimlvideo.shell.files.private_files import drop_link, new_file, no_follow, refuse_special, replacing
 
 ODD_LETTERS = "backslashreplace"
 """Half a surrogate pair is written as JSON escapes it."""
@@ -54,13 +54,10 @@ class ResultsFile:
     @staticmethod
     def rewrite(path: Path, results: Iterable[Result]) -> None:
         """Write the file anew, whole or not at all. Raises DiskFailed."""
-        part = path.with_name(path.name + ".part")
-        with _disk_error(path):
-            with new_file(part, errors=ODD_LETTERS) as file:
-                file.writelines(_line(result) for result in results)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
+        with _disk_error(path), replacing(path) as part, new_file(part, errors=ODD_LETTERS) as file:
+            file.writelines(_line(result) for result in results)
+            file.flush()
+            os.fsync(file.fileno())
 
     @staticmethod
     def count_lines(path: Path) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from aimlvideo.core.jobs.job import Record
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import DiskFailed, SettingsError, UsageError
+from aimlvideo.shell.files.private_files import replacing
 from aimlvideo.shell.files.video import frame_jpeg, needs_video
 
 SHEET = "sheet.jpg"
@@ -37,11 +38,9 @@ def write_sheet(folder: Path, records: Sequence[Record]) -> Path:
     if not clips:
         raise UsageError(f"{folder} has no saved clip to show")
     path = folder / SHEET
-    part = path.with_name(f"{SHEET}.part")
     try:
-        part.write_bytes(_sheet(clips))
-        # Whole or not at all: a viewer may have the old sheet open.
-        part.replace(path)
+        with replacing(path) as part:  # a viewer may have the old sheet open
+            part.write_bytes(_sheet(clips))
     except OSError as error:
         raise DiskFailed(f"{path} cannot be written: {error.strerror}") from error
     return path

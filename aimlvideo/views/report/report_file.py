@@ -29,7 +29,7 @@ from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.errors import DiskFailed
 from aimlvideo.shell import clock
 from aimlvideo.shell.descriptors import write_failure_advice
-from aimlvideo.shell.files.private_files import new_file
+from aimlvideo.shell.files.private_files import new_file, replacing
 from aimlvideo.shell.files.video import frame_jpeg
 from aimlvideo.shell.journal.base import JournalReader
 from aimlvideo.shell.journal.sqlite_reader import read_journal
@@ -123,11 +123,9 @@ def _clips(journal: JournalReader) -> Iterator[tuple[str, str]]:
 
 
 def _write(path: Path, text: Iterable[str]) -> None:
-    part = path.with_name(path.name + ".part")
     try:
-        with new_file(part, errors="replace") as file:
+        with replacing(path) as part, new_file(part, errors="replace") as file:
             file.writelines(text)
-        part.replace(path)
     except OSError as error:
         raise DiskFailed(f"{path} cannot be written: {error.strerror}. {write_failure_advice(error)}") from error
 
