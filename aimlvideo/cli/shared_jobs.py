@@ -156,9 +156,8 @@ class SharedJobs:
             def queue(new: NewJobs) -> None:
                 nonlocal queued
                 consent.ask(new, tally, facts, self._terminal)
-                matrix = "yes" if reader.options.matrix else None
                 refuse_other_service(journal.claim(SERVICE, service), service)
-                _note_facts(journal, {MATRIX: matrix, UPLOAD: upload})
+                _note_facts(journal, {MATRIX: "yes" if reader.options.matrix else None, UPLOAD: upload})
                 queued += enqueue_jobs(journal.db, new.ids)
 
             with file.lines(reader.catalog, defaults) as lines, journal.planning(queue):

@@ -77,15 +77,9 @@ class Pipeline:
             send, wire, slots, limiters.polls, policy_for, _on_ready, self.submit_again, has_callbacks=has_callbacks
         )
         self.lost_submissions = LostSubmissions(
-            self.request_log,
-            account,
-            slots,
-            self.settle_time,
-            catalog,
-            self.on_accepted,
-            self.resubmit_soon,
+            self.request_log, account, slots, self.settle_time, catalog, self.on_accepted, self.resubmit_soon,
             self.poll.take_back,
-        )
+        )  # fmt: skip
         self.poll.on_doubt = self.lost_submissions.reopen
         self.submit = Submit(
             send, account, wire, slots, limiters.rate_gate, self.encoded, self.on_accepted, self.lost_submissions.add,

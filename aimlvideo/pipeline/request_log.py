@@ -122,14 +122,8 @@ class LogReader:
             return request_log.read(answer), request_log.has_more(answer)
 
         await self.send.learn_clock()
-        now = self.service_now()
-        margin = UNKNOWN_CLOCK_MARGIN if now is None or thorough else WINDOW_MARGIN
-        until = (clock.wall() if now is None else now) + 2 * margin
-        since = (
-            until - request_log.longest_window
-            if since is None
-            else max(min(since, until) - 2 * margin, until - request_log.longest_window)
-        )
+        clock_known = self.service_now() is not None
+        since, until = self._window(request_log, since, thorough=thorough)
         rows: list[LogRow] = []
         # A service that ignores `offset` sends its first page for ever: the same page twice ends the reading,
         # incomplete, so that no absence is believed.
@@ -141,11 +135,19 @@ class LogReader:
             offset += len(page)
             readable = readable and all(row.is_readable for row in page)
             if (has_more is False and (is_repeated or not page or not thorough)) or (has_more is None and not page):
-                return LogReading(tuple(rows), since, until, complete=readable, clock_known=now is not None)
+                return LogReading(tuple(rows), since, until, complete=readable, clock_known=clock_known)
             if not page or is_repeated:
                 break
             last_page = page
-        return LogReading(tuple(rows), since, until, complete=False, clock_known=now is not None)
+        return LogReading(tuple(rows), since, until, complete=False, clock_known=clock_known)
+
+    def _window(self, request_log: RequestLog, since: float | None, *, thorough: bool) -> tuple[float, float]:
+        """Return from when to when a log is read, with room for clocks that are off."""
+        now = self.service_now()
+        margin = UNKNOWN_CLOCK_MARGIN if now is None or thorough else WINDOW_MARGIN
+        until = (clock.wall() if now is None else now) + 2 * margin
+        earliest = until - request_log.longest_window
+        return (earliest if since is None else max(min(since, until) - 2 * margin, earliest)), until
 
     async def _read_tasks(self, tasks: TaskList, keep: Callable[[LogRow], bool]) -> LogReading:
         """Return all tasks that a service lists, as rows of a log: each that has not failed became a generation."""

@@ -371,6 +371,18 @@ def test_a_wait_or_an_adoption_with_a_wrong_option_leaves_nothing_that_refuses_t
         assert not (tmp_path / "out").exists(), words
 
 
+def test_an_older_copy_of_a_journal_takes_nothing_in_before_the_newest_is_back(
+    command: Command, tmp_path: Path
+) -> None:
+    assert command("adopt", "out", "g").exit_code == 0
+    # Of a job that this copy of the journal does not have.
+    (tmp_path / "out" / "results.jsonl").write_text('{"id": "later", "stage": "saved", "generation_id": "paid"}\n')
+    for words in (("adopt", "out", "h"), ("resume", "out")):
+        done = command(*words)
+        assert (done.exit_code, "an older copy of the journal" in done.stderr) == (2, True), words
+    assert "1 rendering" in command("status", "out").stdout
+
+
 @contextmanager
 def no_file_longer_than(most: int) -> Iterator[None]:
     """Let this process write no longer files for a while: as on a disk that is full."""

@@ -14,7 +14,7 @@ from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.formatting import command_line
-from aimlvideo.core.jobs.file_names import JOURNAL, file_name
+from aimlvideo.core.jobs.file_names import file_name
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.services import DEFAULT_SERVICE, service_of
@@ -22,8 +22,7 @@ from aimlvideo.errors import UsageError
 from aimlvideo.pipeline.job_sources import adopt_generation, check_generation_id
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.object_stores import is_remote
-from aimlvideo.shell.files.output_folders import checked_folder
-from aimlvideo.shell.journal.sqlite import open_journal
+from aimlvideo.shell.files.output_folders import checked_folder, open_folder_journal
 
 app = CommandApp()
 
@@ -57,7 +56,7 @@ def adopt_generations(place: str, generations: Sequence[str], model: str, servic
     folder = folder_of(place)
 
     async def work() -> tuple[int, int]:
-        async with open_journal(checked_folder(folder) / JOURNAL) as journal:
+        async with open_folder_journal(checked_folder(folder)) as journal:
             if journal.fact(SANDBOX):
                 # What is begun there is begun anew: the ids would be dropped.
                 raise UsageError(f"the clips in {folder} are the embedded sandbox's: use another folder")

@@ -18,8 +18,8 @@ from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Progress, Record
 from aimlvideo.errors import UsageError
+from aimlvideo.shell.files.output_folders import open_folder_journal
 from aimlvideo.shell.journal.base import JournalReader
-from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 
 app = CommandApp()
@@ -78,7 +78,7 @@ def settle_job(
 
 
 async def _write(folder: Path, before: Record, progress: Progress) -> None:
-    async with open_journal(folder / JOURNAL) as journal:
+    async with open_folder_journal(folder) as journal:
         record = _found(journal, folder, before.job.id)
         if not record.progress.is_unmoved_since(before.progress):
             raise UsageError(f"job {before.job.id!r} has just moved on: check again with `aimlvideo status`")
