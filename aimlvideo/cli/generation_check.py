@@ -17,12 +17,10 @@ from aimlvideo.core.jobs.request_ids import Intent, is_whole
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.lost_submissions import WINDOW_MARGIN, contradiction, settled_by_hand
 from aimlvideo.core.money.account import LogRow
-from aimlvideo.core.wires.answers import State
 from aimlvideo.core.wires.base import LookupById
 from aimlvideo.errors import NotAccepted, Rejected, ServiceError, SettingsError, Unclear, UsageError
 from aimlvideo.pipeline.poll import fetch_status
-from aimlvideo.pipeline.retries import may_have_completed
-from aimlvideo.shell.http.retrying import retrying
+from aimlvideo.pipeline.retries import may_have_completed, taken_up_since
 from aimlvideo.shell.journal.base import JournalReader
 from aimlvideo.shell.task_groups import task_group
 
@@ -123,24 +121,18 @@ def _ask_service(settlement: Settlement, settings: ClientOptions, terminal: Term
 def completed_since(failed: Iterable[Record], settings: ClientOptions) -> tuple[set[str], set[str]]:
     """Return the ids of the failed jobs whose generations the service has completed by now, or renders again.
 
-    And those of the jobs that it is too busy to be asked about. Without a key nobody is asked.
+    And those of the jobs of which it does not say. Without a key nobody is asked.
     """
     asked = [record for record in failed if may_have_completed(record)]
     completed: set[str] = set()
     unknown: set[str] = set()
 
     async def ask(client: VideoClient, record: Record) -> None:
-        job, generation_id = record.job, record.progress.generation_id or ""
-        question = partial(fetch_status, partial(client.send, tries=1), client.wire, generation_id, job)
         try:
-            shown = await retrying(question, on=(NotAccepted, Unclear))
-        except NotAccepted:
-            unknown.add(job.id)
-            return
-        except ServiceError:
-            return
-        if shown.state is not State.FAILED:
-            completed.add(job.id)
+            if await taken_up_since(partial(client.send, tries=1), client.wire, record) is not None:
+                completed.add(record.job.id)
+        except (NotAccepted, Unclear):
+            unknown.add(record.job.id)
 
     async def ask_all() -> None:
         waiting = iter(asked)

@@ -183,8 +183,8 @@ class SharedJobs:
             self._terminal.say(not_retried(refused))
         if unknown:
             self._terminal.problem(
-                f"{pluralize(unknown, 'job')} not tried again: the service is too busy to say whether it has completed "
-                "the failed generation since, which would be bought twice. Give the command again later"
+                f"{pluralize(unknown, 'job')} not tried again: the service does not say at present whether it has "
+                "completed the failed generation since, which would be bought twice. Give the command again later"
             )
 
     def work(

@@ -7,7 +7,6 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import count
 
 import anyio
@@ -22,11 +21,9 @@ from aimlvideo.errors import InvalidJobs, NotAccepted, OutOfPatience, Problem, S
 from aimlvideo.pipeline.crew import Crew
 from aimlvideo.pipeline.entry import Entry, contained
 from aimlvideo.pipeline.pipeline import Pipeline
-from aimlvideo.pipeline.poll import fetch_status
-from aimlvideo.pipeline.retries import may_have_completed
+from aimlvideo.pipeline.retries import may_have_completed, taken_up_since
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.files.output_folders import is_saved
-from aimlvideo.shell.http.retrying import retrying
 
 PARALLEL_SUBMISSIONS = 200
 """Submissions of one run in flight at a time, at most."""
@@ -111,21 +108,17 @@ class Feed:
     async def _takes_up(self, entry: Entry, failed: Progress) -> bool:
         """Wait for the generation that a job failed with, where the service has completed it by now, or renders it."""
         pipeline, patience = self.pipeline, self.run.spec.patience
-        generation_id = failed.generation_id or ""
-        question = partial(fetch_status, pipeline.send, pipeline.wire, generation_id, entry.job)
         try:
             with anyio.fail_after(patience):
-                generation = await retrying(question, on=(NotAccepted, Unclear))
+                generation = await taken_up_since(pipeline.send, pipeline.wire, Record(entry.job, failed))
         # It may have been completed: what could not be asked about is not bought again on a guess.
-        except TimeoutError:
-            entry.end(OutOfPatience(f"generation {generation_id} could not be asked about within {patience:g} s"))
+        except (TimeoutError, NotAccepted, Unclear) as error:
+            why = f": {error}" if isinstance(error, ServiceError) else f" within {patience:g} s"
+            unasked = f"generation {failed.generation_id}, which failed and may be completed by now, could not be asked"
+            again = "To try again: the same command later; a job of another id is bought anew"
+            entry.end(OutOfPatience(f"{unasked} about{why}. {again}", generation_id=failed.generation_id))
             return True
-        except NotAccepted as error:
-            entry.end(error)
-            return True
-        except ServiceError:
-            return False
-        if generation.state is State.FAILED or entry.ended:
+        if generation is None or entry.ended:
             return False
         state = "completed" if generation.state is State.COMPLETED else "taken up"
         log.info("the service has %s it since it failed: nothing is bought", state, extra={"job": entry.job.id})

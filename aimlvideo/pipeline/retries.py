@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from aimlvideo.core.jobs.job import Record, VideoJob
 from aimlvideo.core.jobs.stages import WITHOUT_GENERATION, Stage
-from aimlvideo.errors import ContentRefused, GenerationFailed
+from aimlvideo.core.wires.answers import State
+from aimlvideo.core.wires.base import Generation, Wire
+from aimlvideo.core.wires.refusals import says_timed_out
+from aimlvideo.errors import ContentRefused, GenerationFailed, NotAccepted, ServiceError, Unclear
+from aimlvideo.pipeline.poll import fetch_status
+from aimlvideo.pipeline.request_log import Send
+from aimlvideo.shell.http.retrying import retrying
 
 
 def jobs_to_resume(records: Iterator[Record]) -> Iterator[Record]:
@@ -53,6 +60,22 @@ def may_have_completed(record: Record) -> bool:
     progress = record.progress
     is_known = progress.stage is Stage.FAILED and progress.generation_id is not None
     return is_known and isinstance(progress.error, GenerationFailed) and not _has_newer_files(record)
+
+
+async def taken_up_since(send: Send, wire: Wire, record: Record) -> Generation | None:
+    """Return a failed job's generation where the service has completed it since, or renders it again; else None.
+
+    Raises NotAccepted or Unclear where the service does not say: it may be completed, and is not bought on a guess.
+    """
+    question = partial(fetch_status, send, wire, record.progress.generation_id or "", record.job)
+    try:
+        generation = await retrying(question, on=(NotAccepted, Unclear))
+    except ServiceError as error:
+        # That it took too long is how it failed, and no trouble with the question.
+        if isinstance(error, NotAccepted | Unclear) and not says_timed_out(str(error)):
+            raise
+        return None
+    return None if generation.state is State.FAILED else generation
 
 
 def _has_newer_files(record: Record) -> bool:

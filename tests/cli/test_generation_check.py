@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from aimlvideo.cli.generation_check import Settlement, _objection
+import pytest
+
+from aimlvideo.cli import generation_check
+from aimlvideo.cli.generation_check import Settlement, _objection, completed_since
+from aimlvideo.cli.options import ServiceOptions
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import Intent
 from aimlvideo.core.jobs.stages import Stage
-from tests.fakes import GATEWAY_JOB, SERVICE_EPOCH, FakeClient, ListingGateway
+from aimlvideo.errors import GenerationFailed, ServiceError, Unavailable, Unclear
+from tests.fakes import GATEWAY_JOB, SERVICE_EPOCH, FakeClient, FakeService, ListingGateway
 
 
 async def test_a_task_that_stands_in_a_list_alone_was_accepted_all_the_same() -> None:
@@ -20,3 +25,18 @@ async def test_a_task_that_stands_in_a_list_alone_was_accepted_all_the_same() ->
             record = Record(job, Progress(Stage.IN_DOUBT, request_id=ids[job.id]))
             objection = await _objection(Settlement(record, None, (), ()), client)
             assert (objection is not None and "has become generation gen-0" in objection) == (job is lost)
+
+
+@pytest.mark.parametrize("error", [None, Unavailable("away"), Unclear("reset")])
+def test_a_failed_generation_that_the_service_does_not_speak_of_is_not_known_to_have_failed(
+    monkeypatch: pytest.MonkeyPatch, error: ServiceError | None
+) -> None:
+    async def unseen(*about: object) -> None:
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(generation_check, "taken_up_since", unseen)
+    monkeypatch.setattr(generation_check, "client_of", lambda settings: FakeClient(FakeService()))
+    failed = Progress(Stage.FAILED, "r", "gen-0", error=GenerationFailed("out of paint"))
+    asked = completed_since([Record(VideoJob("m", id="a"), failed)], ServiceOptions(api_key="k").client_options())
+    assert asked == (set(), {"a"} if error else set())

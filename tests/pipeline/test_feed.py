@@ -177,21 +177,43 @@ async def test_a_failed_generation_that_the_service_renders_again_is_waited_for(
     assert (result.generation_id, result.ok, len(service.accepted)) == ("gen-0", True, 1)
 
 
-@pytest.mark.parametrize("is_back_soon", [True, False])
-async def test_a_failed_generation_that_the_service_is_too_busy_to_be_asked_about_is_not_bought_on_a_guess(
-    tmp_path: Path, is_back_soon: bool
+@pytest.mark.parametrize(
+    ("checks", "is_back_soon"),
+    [
+        ([answer(429), Unclear("reset")], True),
+        ([answer(503)] * 5, False),
+        ([answer(500)] * 5, False),
+        ([Unclear("reset")] * 5, False),
+    ],
+)
+async def test_a_failed_generation_that_the_service_does_not_speak_of_is_not_bought_on_a_guess(
+    tmp_path: Path, checks: list[Any], is_back_soon: bool
 ) -> None:
     service = FakeService()
     service.broken = {"gen-0": "out of paint"}
     async with FakeClient(service) as client:
         await run_all(client, jobs(1), output=tmp_path)
         service.broken.clear()
-        service.checks.extend([answer(429), Unclear("reset")] if is_back_soon else [answer(503)] * 5)
+        service.checks.extend(checks)
         async with client.resume(tmp_path, retry_failed=True) as results:
             (result,) = [result async for result in results]
     assert (result.ok, len(service.posted_at)) == (is_back_soon, 1)
+    assert is_back_soon or "gen-0, which failed and may be completed by now, could not be asked" in str(result.error)
     with read_journal(tmp_path / "journal.sqlite3") as journal:
         assert journal.counts() == {"saved" if is_back_soon else "failed": 1}
+
+
+async def test_a_generation_that_took_too_long_for_the_service_is_bought_again_when_that_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    service = FakeService()
+    service.broken = {"gen-0": "out of paint"}
+    async with FakeClient(service) as client:
+        await run_all(client, jobs(1), output=tmp_path)
+        service.checks.extend([answer(504, {"message": "Generation timeout"})] * 5)
+        async with client.resume(tmp_path, retry_failed=True) as results:
+            (result,) = [result async for result in results]
+    assert (result.ok, result.generation_id) == (True, "gen-1")
 
 
 async def test_a_failed_generation_is_asked_about_no_longer_than_the_timeout(tmp_path: Path) -> None:
