@@ -212,7 +212,8 @@ class Spending:
 
     def see(self, model: str, dollars: float | None) -> None:
         """Remember a price, for jobs of this model whose own is not known."""
-        if dollars is None:
+        # That one was charged nothing, as what fails is, says nothing of what the next one costs.
+        if not dollars:
             return
         self._highest[model] = max(dollars, self._highest.get(model, 0.0))
         self.spent += self._unknown_by_model.pop(model, 0) * dollars

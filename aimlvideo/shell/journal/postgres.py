@@ -171,7 +171,8 @@ class PostgresJournal(SyncPostgresJournal):
 
     def _see_price(self, model: str, dollars: float | None) -> None:
         """Remember the highest price of a model, for its jobs whose own is not known."""
-        if dollars is not None and dollars > self._seen_prices.get(model, -1.0):
+        # That one was charged nothing, as what fails is, says nothing of what the next one costs.
+        if dollars is not None and dollars > self._seen_prices.get(model, 0.0):
             self._seen_prices[model] = self._new_prices[model] = dollars
 
     def accepted_sample(self) -> Record | None:

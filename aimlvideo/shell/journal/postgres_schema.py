@@ -183,7 +183,7 @@ ONE_SET_OF_RULES = (
         WHEN stage IN ('submitting', 'in_doubt', 'rendering') THEN 'committed' END
     WHERE stage <> 'planned';
     INSERT INTO aimlvideo_model_prices SELECT asked::json ->> 0, max(cost_usd) FROM aimlvideo_jobs
-        WHERE cost_usd IS NOT NULL GROUP BY 1;
+        WHERE cost_usd > 0 GROUP BY 1;
     UPDATE aimlvideo_jobs SET likely_price = highest FROM aimlvideo_model_prices
         WHERE price IS NULL AND cost_usd IS NULL AND counts IS NOT NULL AND model = asked::json ->> 0;
 

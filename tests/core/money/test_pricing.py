@@ -10,7 +10,7 @@ import pytest
 from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.core.money.budget import Budget, Spending
+from aimlvideo.core.money.budget import Budget, Spending, Verdict
 from aimlvideo.core.money.pricing import Price, Prices, Pricing
 from aimlvideo.core.wires.aimlapi_models import _read_prices
 from aimlvideo.errors import GenerationFailed, LinkDead
@@ -216,6 +216,17 @@ def test_an_unknown_price_counts_as_the_highest_seen_for_the_model() -> None:
     assert budget.commit("e", 0.1, model="m")
     assert budget.commit("f", None, model="m") is False
     assert not budget.commit("d", None, model="other")
+
+
+def test_what_was_charged_nothing_says_nothing_of_what_the_next_one_costs() -> None:
+    failed = Progress(Stage.FAILED, generation_id="g", error=GenerationFailed("out of paint"), cost_usd=0.0)
+    budget = Budget(1.0)
+    budget.spending.count([Record(VideoJob("m"), failed)], lambda job: None, spent=0.0)
+    assert budget.verdict(None, (), model="m") is Verdict.UNPRICED
+    budget.settle("unsaid", None)
+    budget.spending.see("", 0.0)
+    budget.spending.see("", 0.25)
+    assert budget.spent == 0.25, "what nobody said the cost of still counts when a price is seen"
 
 
 def test_without_a_limit_everything_passes_and_what_nobody_priced_adds_nothing() -> None:

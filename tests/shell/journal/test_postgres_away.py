@@ -87,3 +87,10 @@ async def test_whose_jobs_are_ours_is_not_asked_when_the_database_has_just_writt
     journal._sure_at -= 2 * journal.lease
     await written(journal)
     assert len(database.statements) == 1
+
+
+async def test_what_was_charged_nothing_says_nothing_of_the_price_of_its_model() -> None:
+    journal = journal_of(None)
+    for cost in (0.0, 0.25):
+        journal.step(VideoJob("m", id="one"), Progress(Stage.FAILED, generation_id="g", cost_usd=cost))
+        assert journal._new_prices == ({"m": cost} if cost else {})
