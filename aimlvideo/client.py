@@ -8,13 +8,13 @@ import logging
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, nullcontext, suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from inspect import signature
 from os import PathLike
 from pathlib import Path
 from stat import S_ISDIR
-from typing import TYPE_CHECKING, Any, NamedTuple, Never, NoReturn, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Never, NoReturn, Self
 from weakref import WeakKeyDictionary
 
 import anyio
@@ -153,6 +153,19 @@ class _Place(NamedTuple):
     spending: Spending | None
 
 
+@dataclass(eq=False)
+class _JournalUsers:
+    """What the runs into one open journal know of each other, of whichever client of this process they are."""
+
+    ids_under_way: set[str] = field(default_factory=set)
+    spending: Spending = field(default_factory=Spending)
+    runs: set[Run] = field(default_factory=set)
+
+
+_USERS: WeakKeyDictionary[Journal, _JournalUsers] = WeakKeyDictionary()
+"""Those of each journal: one that is lent to two clients is one record of what was bought."""
+
+
 class VideoClient:
     """A client of one account at one service, for one event loop at a time: `async with VideoClient() as client:`.
 
@@ -188,10 +201,13 @@ class VideoClient:
     - `limiters`: those of an account that other clients of this process use too, in place of `max_outstanding`, `rate`,
       `poll_rate` and `downloads`.
 
-    `journal` and `knowledge` may also be open ones that others share.
+    `journal` and `knowledge` may also be open ones that other clients of this process share.
 
     Raises SettingsError where a setting cannot be right, or there is no key.
     """
+
+    _is_one_of_many: ClassVar[bool] = False
+    """Whether other processes share its journal, and say there who has a job."""
 
     def __init__(
         self,
@@ -236,9 +252,7 @@ class VideoClient:
         self._memory = InMemoryJournal()
         self._folders = OpenFolders(self._uploads_of, self._settings.service)
         self._upload_store: UploadStore | None = None
-        self._spending = Spending()
         self._runs: set[Run] = set()
-        self._ids_under_way: set[str] = set()
         self._own_ids: WeakKeyDictionary[Journal, OwnIds] = WeakKeyDictionary()
         self._stack: AsyncExitStack | None = None
 
@@ -588,16 +602,16 @@ class VideoClient:
                 folder, store or own_store, own_store, journal, uploads, shared.ids_under_way, results, shared.spending
             )
         results_file = folder / RESULTS if folder and not store else None
+        users = _users_of(self._journal or self._memory)
         return _Place(
             folder,
             store or own_store,
             own_store,
             self._journal or self._memory,
             self._uploads,
-            # Who may have a job of a journal that others share is for those to say who share it.
-            self._ids_under_way if self._lent.journal is None else None,
+            None if self._is_one_of_many else users.ids_under_way,
             stack.enter_context(closing(ResultsFile(results_file))) if results_file else None,
-            self._spending if self._journal else None,
+            users.spending if self._journal else None,
         )
 
     def _spec_of(self, place: _Place, *, number: int, goal: Stage, name: str, is_one_of_many: bool) -> RunSpec:
@@ -622,17 +636,19 @@ class VideoClient:
 
     @contextmanager
     def _listed(self, run: Run) -> Iterator[None]:
-        """Count a run among those of this client, until it is left; tell it of those that share its journal."""
-        for other in self._runs:
-            if other.spec.journal is run.spec.journal:
-                other.shared = run.shared = True
-        self._runs.add(run)
+        """Count a run among those of this client and of its journal, until it is left; tell it of those beside it."""
+        beside = _users_of(run.spec.journal).runs
+        for other in beside:
+            other.shared = run.shared = True
+        for runs in (self._runs, beside):
+            runs.add(run)
         trace(run)
         try:
             yield
         finally:
             run.leave()
-            self._runs.discard(run)
+            for runs in (self._runs, beside):
+                runs.discard(run)
 
     def _window(self) -> int:
         """Return how many jobs of a run may be on their way, or waiting to be taken, at a time."""
@@ -733,6 +749,10 @@ class VideoClient:
                 place = path.with_name(numbered_name(path.name, index)) if index else path
                 paths.append((await downloads.fetch(link, place, fresh_link, overwrite=index == 0)).path)
             return paths[0]
+
+
+def _users_of(journal: Journal) -> _JournalUsers:
+    return _USERS.setdefault(journal, _JournalUsers())
 
 
 def _checked_journal(journal: Journal) -> Journal:

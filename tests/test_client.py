@@ -510,6 +510,29 @@ async def test_a_run_and_a_resume_of_one_journal_at_once_buy_each_job_once(tmp_p
     assert len(service.posted_at) == len(service.accepted) == 150
 
 
+@pytest.mark.parametrize("is_of_two", [False, True])
+async def test_a_journal_that_is_lent_buys_each_job_once_and_counts_what_all_its_clients_spend(
+    tmp_path: Any, is_of_two: bool
+) -> None:
+    service = FakeService(seconds=5)
+    async with (
+        open_journal(tmp_path / "journal.sqlite3") as journal,
+        FakeClient(service, journal=journal, max_outstanding=1) as one,
+        FakeClient(service, journal=journal, max_outstanding=1) as another,
+        one.run(jobs(20)) as results,
+    ):
+        seen = [await anext(results)]
+        async with (another if is_of_two else one).run(jobs(20)) as beside:  # reads what the other one is yet to buy
+            seen += [result async for result in beside]
+            seen += [result async for result in results]
+        assert {result.job.id for result in seen if result.ok} == {job["id"] for job in jobs(20)}
+        assert len(service.posted_at) == 20
+        async with one.run([{**JOB, "id": "a"}], max_spend=5.25) as limited:
+            assert [result.ok async for result in limited] == [True]
+        async with another.run([{**JOB, "id": "b"}], max_spend=5.25) as limited:
+            assert [result.stage async for result in limited] == [Stage.PLANNED]
+
+
 async def test_a_spending_limit_stops_before_it_would_be_passed() -> None:
     service = FakeService(price=0.4)
     async with FakeClient(service) as client, client.run(jobs(10), max_spend=1.0) as results:

@@ -68,6 +68,8 @@ class FleetClient(VideoClient):
     `upload_store` is the place for uploads, where it is open already.
     """
 
+    _is_one_of_many = True
+
     def __init__(
         self,
         journal: PostgresJournal,
