@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.jobs.job import VideoJob
@@ -10,7 +11,11 @@ from aimlvideo.core.money.budget import Budget, Spending, checked_limit
 from aimlvideo.core.money.pricing import EARLIER_PRICES, PRICES, Prices, with_earlier
 from aimlvideo.core.services.base import Service
 from aimlvideo.pipeline.request_log import Send
+from aimlvideo.shell import clock
 from aimlvideo.shell.journal.base import Journal
+
+GOOD_FOR = 3600.0
+"""Seconds after which a client that lives on reads the list again for a run with a limit."""
 
 
 class PriceList:
@@ -19,7 +24,7 @@ class PriceList:
     def __init__(self, service: Service, catalog: Callable[[], Catalog]) -> None:
         self.listed = Prices()
         self._service, self._catalog = service, catalog
-        self._is_current = False
+        self._read_at = -inf
 
     def price(self, job: VideoJob) -> float | None:
         """Return what a job costs in USD; None where unknown."""
@@ -28,13 +33,14 @@ class PriceList:
     async def read(self, send: Send) -> None:
         """Read the list as it is now, where the service has one. Raises ServiceError."""
         if (prices := self._service.prices) is not None:
-            self.listed, self._is_current = prices.read(await send(prices.request)), True
+            self.listed, self._read_at = prices.read(await send(prices.request)), clock.loop()
 
     async def budget(self, limit: float | None, journal: Journal, spending: Spending | None, send: Send) -> Budget:
         """Return a run's budget; the first run into a journal promises all that is outstanding there its price."""
         checked_limit(limit)
-        if limit is not None and not self._is_current:
-            # A list that a journal has kept may be of last week: a limit is kept by what is listed now.
+        if limit is not None and clock.loop() - self._read_at >= GOOD_FOR:
+            # A list that a journal has kept, or a client has had for days, may be of last week: a limit is kept by what
+            # is listed now.
             await self.read(send)
         if limit is not None and self.listed:
             # What is bought now may be outstanding still when its price has fallen: it is counted at what it cost.

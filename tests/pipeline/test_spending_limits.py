@@ -170,6 +170,18 @@ async def test_a_limit_knows_what_a_run_without_one_has_bought_beside_it(tmp_pat
         assert len([result async for result in unlimited]) == 2
 
 
+async def test_a_client_that_lives_on_keeps_a_limit_by_the_prices_of_the_day(tmp_path: Path) -> None:
+    service = FakeService(seconds=5)
+    async with FakeClient(service) as client:
+        async with client.run(jobs("a"), tmp_path, max_spend=3.0) as results:
+            assert [result.ok async for result in results] == [True]
+        await anyio.sleep(86_400)
+        service.price = 2.5
+        async with client.run(jobs(*"bcd"), tmp_path, max_spend=3.0) as results:
+            assert [result.ok async for result in results].count(True) == 1
+    assert service.charged() == 2.75
+
+
 async def test_a_clip_whose_cost_nobody_said_counts_as_its_price_in_the_next_run(tmp_path: Path) -> None:
     class Silent(FakeService):
         def _check(self, name: str) -> Any:
