@@ -55,10 +55,12 @@ class Outcome(Enum):
         for row in listed:
             if row.succeeded and row.generation_id:
                 return cls.ACCEPTED, row.generation_id
-        if listed and all(row.failed and row.cost_usd == 0 for row in listed):
-            return cls.NOT_BILLED, None
+        # Of a submission that something in between sent twice, one may have failed unbilled while the other renders
+        # still, and is listed later.
         if age <= settle:
             return cls.OPEN, None
+        if listed and all(row.failed and row.cost_usd == 0 for row in listed):
+            return cls.NOT_BILLED, None
         # Only a complete look, in the right place, for long enough, proves an absence: anything less leaves the job in
         # doubt.
         return (cls.UNRESOLVED if listed or gap else cls.NEVER_ACCEPTED), None

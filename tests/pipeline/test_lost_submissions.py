@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,19 @@ def quick_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.fakes import quick_downloads
 
     quick_downloads(monkeypatch)
+
+
+async def test_a_submission_that_a_proxy_sent_twice_is_not_bought_again_when_only_its_first_half_has_failed() -> None:
+    class Twice(FakeService):
+        def _post(self, request: Request) -> Answer:
+            self.broken["gen-0"] = "upstream error"
+            super()._post(request)
+            self.log[0].listed_at = self.clock()
+            return super()._post(request)
+
+    service = Twice(seconds=60, lost=deque([None, LOST]))
+    result = (await run(service, None, "a"))["a"]
+    assert (result.ok, result.generation_id, len(service.accepted)) == (True, "gen-1", 2)
 
 
 # The service's clock -----------------------------------------------------------------------------------------------
