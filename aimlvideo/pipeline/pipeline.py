@@ -209,9 +209,13 @@ def _going_without(work: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[]
 
 
 def _may_resubmit(entry: Entry, service: Service) -> bool:
-    """Tell whether a job that had no slot may be planned again: under an id of its own it could not be told apart."""
+    """Tell whether a job that had no slot may be planned again: under an id of its own it could not be told apart.
+
+    A generation that was only waited for by its id is never bought: nobody here knows what it was to show.
+    """
     own_id = entry.job.params.get(service.id_field) if service.id_field else None
-    return not entry.ended and not own_id and entry.late_refusals < MAX_LATE_REFUSALS
+    was_sent_here = entry.progress.request_id is not None
+    return was_sent_here and not entry.ended and not own_id and entry.late_refusals < MAX_LATE_REFUSALS
 
 
 @asynccontextmanager

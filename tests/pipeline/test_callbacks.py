@@ -231,3 +231,15 @@ async def test_a_task_with_an_id_of_its_own_is_not_sent_twice_under_it() -> None
         with pytest.raises(GenerationFailed, match="1303"):
             await client.generate(**GATEWAY_JOB, external_task_id="order-17")
     assert len(service.posted_at) == 1
+
+
+@pytest.mark.parametrize("model", ["", GATEWAY_JOB["model"]])
+async def test_a_task_that_is_only_waited_for_by_its_id_is_never_bought_again(model: str) -> None:
+    service = FakeGateway(seconds=20)
+    async with gateway_client(service) as buyer:
+        generation = await buyer.submit(**GATEWAY_JOB)
+    service.broken[generation.id] = NO_SLOT["task_status_msg"]
+    async with gateway_client(service) as client:
+        with pytest.raises(GenerationFailed, match="1303"):
+            await client.wait(generation.id, model=model)
+    assert len(service.posted_at) == 1
