@@ -42,8 +42,11 @@ JOBS = [
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
     """Give the URL of a server that speaks S3."""
+    import fsspec
     from moto.server import ThreadedMotoServer
 
+    # One that is remembered leads to the server of before, where these tests are taken up a second time.
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
