@@ -257,7 +257,7 @@ class Worker:
         # This process was frozen (a laptop asleep, a stopped container): others may have taken over what it believes to
         # have.
         if now - self._last_tick > idle + self.heartbeat / 3:
-            self._after_silence(now)
+            await self._after_silence(now)
         self._last_tick = now
         if now - self._last_heartbeat >= self.heartbeat / 4:
             await self._send_heartbeat(queue)
@@ -274,9 +274,10 @@ class Worker:
             self.refusals_to_broadcast.pop(0)
         return await self._take(queue)
 
-    def _after_silence(self, now: float) -> None:
+    async def _after_silence(self, now: float) -> None:
         """After a freeze, or PostgreSQL's return: find out what is still ours, and let everybody say that they live."""
-        # The heartbeat says which places are another worker's now, and comes before anything is handed back or taken.
+        # By the journal's own connections too: until one of them answers, nothing can be taken.
+        await self.journal.verify()
         self._last_heartbeat = -inf
         self._rest_until = now + self.heartbeat / 3
 
@@ -388,7 +389,13 @@ class Worker:
         if not fresh:
             return
         self.places.update(fresh)
-        records = await self.journal.take(fresh)
+        try:
+            records = await self.journal.take(fresh)
+        except BaseException:
+            # Without heartbeats they are soon taken over, by us or another: as ours they would wait here for ever.
+            for name in fresh:
+                self.lose(name)
+            raise
         open_records = [record for record in records if record.progress.stage not in ENDED]
         for name in fresh.keys() - {record.job.id for record in open_records}:
             self._ending[name] = fresh[name], _Handback.SAVED

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import anyio
 import pytest
+from psycopg import OperationalError
 
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
@@ -176,6 +177,24 @@ async def test_what_was_begun_goes_on_before_anything_new_is_bought() -> None:
     async with a_worker(Journal()) as worker:
         await worker._begin({"new": NONE, "begun": NONE})
         assert list(worker._fed) == ["begun", "new"], "it is paid for, and its clip expires"
+
+
+async def test_a_job_whose_taking_fails_keeps_no_place_here_and_is_begun_when_it_is_taken_again() -> None:
+    class AwayAtFirst(Journal):
+        is_away = True
+
+        async def take(self, ids: Iterable[str]) -> list[Record]:
+            if self.is_away:
+                self.is_away = False
+                raise OperationalError("the connection was cut")
+            return await super().take(ids)
+
+    async with a_worker(AwayAtFirst()) as worker:
+        with pytest.raises(OperationalError):
+            await worker._begin({"new": NONE})
+        assert worker.places == {}, "it would be kept from all others, and never be made"
+        await worker._begin({"new": NONE})
+        assert list(worker._fed) == ["new"]
 
 
 async def test_a_job_that_was_lost_before_it_was_begun_is_begun_once_it_was_taken_anew() -> None:
