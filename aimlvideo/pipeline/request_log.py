@@ -153,7 +153,9 @@ class LogReader:
         """Return all tasks that a service lists, as rows of a log: each that has not failed became a generation."""
         rows: list[LogRow] = []
         complete = True
-        for place in tasks.places:
+        for place, shows_ids in tasks.places().items():
+            if not shows_ids:
+                continue
             listed, is_whole = await self._tasks_at(place, tasks)
             rows += filter(keep, map(_as_row, listed))
             complete = complete and is_whole

@@ -24,6 +24,7 @@ from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.errors import DiskFailed, VideoError
 from aimlvideo.shell.descriptors import write_failure_advice
 from aimlvideo.shell.files.output_folders import checked_folder, open_folder_journal
+from aimlvideo.shell.files.private_files import replacing
 from aimlvideo.shell.journal.sqlite import SqliteJournal
 
 MULTI_IMAGE = "kling-video/v1.6/standard/multi-image-to-video"
@@ -95,9 +96,8 @@ def _pictures_for(folder: Path, draw: Callable[[str], bytes]) -> dict[str, Path]
         folder.mkdir(exist_ok=True)
         for name, path in paths.items():
             if not path.exists():
-                part = path.with_suffix(".part")  # half a picture would be taken for a person's own
-                part.write_bytes(draw(name))
-                part.replace(path)
+                with replacing(path) as part:  # half a picture would be taken for a person's own
+                    part.write_bytes(draw(name))
     except OSError as error:
         raise DiskFailed(f"{folder} cannot be written: {error.strerror}. {write_failure_advice(error)}") from error
     return paths

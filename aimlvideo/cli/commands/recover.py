@@ -17,7 +17,7 @@ from aimlvideo.client import VideoClient
 from aimlvideo.core.formatting import command_line, pluralize
 from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.jobs.request_ids import NAMESPACE, PREFIX_LENGTH, id_prefix
+from aimlvideo.core.jobs.request_ids import NAMESPACE, id_prefix, job_mark
 from aimlvideo.core.money.account import LogRow
 from aimlvideo.core.services import service_of
 from aimlvideo.core.services.base import Service
@@ -92,8 +92,9 @@ def _say_rebuilt(folder: Path, recorded: int, remembered: int | None, service: S
     if remembered:
         terminal.say("those of jobs that this folder does not have do no harm: each is taken only for a job of its id")
     if service.tasks is not None:
+        without_ids = " or ".join(place for place, shows_ids in service.tasks.places().items() if not shows_ids)
         terminal.remark(
-            f"a task of {' or '.join(service.tasks.without_ids)} carries no id of ours, so nobody can tell whose it "
+            f"a task of {without_ids} carries no id of ours, so nobody can tell whose it "
             f"is: where one was in flight and has no line in {RESULTS}, the original command would buy it again. All "
             "others are found: if one was sent just now, wait a minute and run `recover` again, then re-run the "
             "original command"
@@ -132,7 +133,7 @@ async def _found_in_log(
     _check_log(set(recorded), reading.rows, complete=reading.complete)
     # A task is told our id wherever it is listed: one without it is another program's, once ids are seen to be shown.
     lists_tasks = service_of(settings["service"]).tasks is not None
-    if not lists_tasks or not any(_mark(row) for row in reading.rows):
+    if not lists_tasks or not any(map(_mark, reading.rows)):
         _name_nameless(rows, set(recorded), reading.rows, terminal)
     last_recorded = _newest_recorded(recorded, reading.rows)
     # Only what succeeded: one that failed has no clip, and its job may be sent again.
@@ -146,12 +147,7 @@ async def _found_in_log(
 
 
 def _mark(row: LogRow, *, own_ids: bool = False) -> str:
-    """Return how a request id of ours begins, by which its job is known; empty where it is another program's.
-
-    With `own_ids` an id that a job may have named itself is its mark, too.
-    """
-    request_id = row.request_id or ""
-    return request_id[:PREFIX_LENGTH] if request_id.startswith(NAMESPACE) else own_ids * request_id
+    return job_mark(row.request_id or "", own_ids=own_ids)
 
 
 def _name_earlier(rows: Sequence[LogRow], terminal: Terminal) -> None:
@@ -219,7 +215,7 @@ def _name_nameless(
 def _check_log(recorded: set[str], logged: Iterable[LogRow], *, complete: bool) -> None:
     """Raise UsageError where a log cannot be the one that lists this folder's generations, to its end."""
     listed = {row.generation_id for row in logged}
-    lists_ours = any((row.request_id or "").startswith(NAMESPACE) for row in logged)
+    lists_ours = any(map(_mark, logged))
     if not complete:
         raise UsageError("the service's log could not be read to its end, so clips may be missing: recover again later")
     if recorded and not recorded & listed:

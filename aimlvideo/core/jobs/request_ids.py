@@ -147,6 +147,14 @@ class Intent(NamedTuple):
         return uptime - self.uptime if uptime >= self.uptime else uptime
 
 
+def job_mark(request_id: str, *, own_ids: bool = False) -> str:
+    """Return by what a request id's job is known: how one of ours begins; empty where it is another program's.
+
+    With `own_ids` an id that a job may have named itself is its mark, too.
+    """
+    return request_id[:PREFIX_LENGTH] if request_id.startswith(NAMESPACE) else request_id if own_ids else ""
+
+
 def id_prefix(job: VideoJob) -> str:
     """Return what all request ids of this job begin with, so that a service's log leads back to it."""
     # Not of the parameters: a job whose prompt was corrected after a doubt must still find its first submission.

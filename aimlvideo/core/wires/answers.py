@@ -137,7 +137,7 @@ _RESPECTS = "respect_moderation"
 """By this flag, of itself or of its clip, xAI says of a generation that is done whether the clip is given out."""
 _FILTERED = "raiMediaFilteredCount"
 """How many clips Google has withheld."""
-WITHHELD = f"moderation withholds the clip ({_RESPECTS}: false)"
+_WITHHELD = f"moderation withholds the clip ({_RESPECTS}: false)"
 
 LINK_FIELDS = (
     "video", "videos", "video_url", "video_urls", "videoUrl", "videoUrls", "output", "outputs", "url", "urls",
@@ -244,7 +244,7 @@ class Body(dict[str, Any]):
         """Return that moderation withholds the clip, where a flag alone says so; None where nothing does."""
         shown = (self, *_entries(self.get("video")))
         if any(isinstance(one, dict) and one.get(_RESPECTS) is False for one in shown):
-            return WITHHELD
+            return _WITHHELD
         filtered = as_number(self.get(_FILTERED))
         return f"moderation withholds {filtered:g} of the clips ({_FILTERED})" if filtered else None
 

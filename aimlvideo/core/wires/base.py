@@ -134,15 +134,14 @@ class RequestLog(NamedTuple):
 class TaskList(NamedTuple):
     """The service's lists of its tasks, newest first, one at each place: a page for each number from 1 on.
 
-    `place_of` says where a job's task is listed. `places` are those whose tasks show the ids that we chose; at the
-    places `without_ids` the service is told none.
+    `place_of` says where a job's task is listed. `places` returns all of them, each with whether its tasks show the ids
+    that we chose: at some the service is told none.
     """
 
     request: Callable[[int, str], Request]
     read: Callable[[Answer], list[Generation]]
     place_of: Callable[[VideoJob], str]
-    places: tuple[str, ...]
-    without_ids: tuple[str, ...] = ()
+    places: Callable[[], Mapping[str, bool]]
 
 
 class ModelList(NamedTuple):

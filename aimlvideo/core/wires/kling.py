@@ -191,6 +191,11 @@ def _place_of(job: VideoJob) -> str:
     return (_submission_endpoint(job) or _endpoint_of(job)).endpoint
 
 
+def _places() -> dict[str, bool]:
+    """Return all endpoints, each with whether it takes an id that we choose."""
+    return {name: raw.get("external_id", True) for name, raw in endpoint_facts()["endpoints"].items()}
+
+
 def _read_list(answer: Answer) -> list[Generation]:
     """Return the tasks of a page, each with the id that was chosen for it."""
     return [task.as_generation(task.id) for task in Task.read_page(answer) if task.id]
@@ -307,14 +312,7 @@ class TasksBelow:
     def __init__(self, root: str) -> None:
         find = partial(_external_task_request, root=root)
         self.lookup = LookupById(find, _read_external_task, 200 / 60, _takes_external_id)
-        takes_ids = {name: raw.get("external_id", True) for name, raw in endpoint_facts()["endpoints"].items()}
-        self.tasks = TaskList(
-            partial(_list_request, root=root),
-            _read_list,
-            _place_of,
-            tuple(name for name, takes in takes_ids.items() if takes),
-            tuple(name for name, takes in takes_ids.items() if not takes),
-        )
+        self.tasks = TaskList(partial(_list_request, root=root), _read_list, _place_of, _places)
         self.helper = Helper(partial(_helper_request, root=root), _read_helper)
 
 

@@ -233,8 +233,6 @@ def _as_error(answer: Answer, request_id: str | None) -> ServiceError:
 
 
 _ITSELF = "Kling itself is --service kling-official"
-
-
 _NO_TASK = r"(?i)\b(task|video|generation)\b[^.;]{0,60}\b(not[ _](found|exist)|does(n't| not) exist)|任务不存在"
 """How a gateway says, under whatever status, that a task is not one of its own, or is none of this endpoint."""
 

@@ -27,7 +27,7 @@ from aimlvideo.core.jobs.problems import (
     is_writable,
     unwritable_problem,
 )
-from aimlvideo.core.jobs.request_ids import NAMESPACE, PREFIX_LENGTH, id_prefix
+from aimlvideo.core.jobs.request_ids import id_prefix, job_mark
 from aimlvideo.core.jobs.stages import WITHOUT_GENERATION, Stage
 from aimlvideo.core.wires.json_fields import as_timestamp
 from aimlvideo.errors import DownloadFailed, GenerationFailed, InvalidJobs, JournalError, VideoError
@@ -153,11 +153,8 @@ class SqliteJournal(SqliteReader):
         With an `id_field` also those under ids that jobs name themselves, in this parameter. A job that has failed
         unpaid was tried again with one: that is fetched, and the next retry buys nothing.
         """
-        ours = {
-            request_id[:PREFIX_LENGTH] if request_id.startswith(NAMESPACE) else request_id: name
-            for request_id, name in generations.items()
-            if id_field or request_id.startswith(NAMESPACE)
-        }
+        marks = ((job_mark(request_id, own_ids=bool(id_field)), name) for request_id, name in generations.items())
+        ours = {mark: name for mark, name in marks if mark}
         if id_field:
             self.note(OWN_IDS, id_field)
         for row in ours.items():
