@@ -23,7 +23,7 @@ from aimlvideo.distributed.worker import Stopped, Worker
 from aimlvideo.errors import DownloadFailed, InDoubt, OutOfPatience, OverBudget, Rejected, VideoError
 from aimlvideo.pipeline.entry import RunSpec
 from aimlvideo.pipeline.run import Run
-from aimlvideo.shell.journal.postgres import FULL, PostgresJournal, Refusal
+from aimlvideo.shell.journal.postgres import FULL, PostgresJournal, Refusal, open_postgres_journal
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from tests.cases import for_each
 from tests.fakes import FakeService, FakeTransport
@@ -86,6 +86,23 @@ async def a_worker(journal: PostgresJournal) -> AsyncIterator[Worker]:
             run = Run(RunSpec(journal=journal, save=nothing), tasks, Budget())
             yield Worker("", True, NONE, account, NONE, journal, NONE, run, feed, [], NONE)
             tasks.cancel_scope.cancel()
+
+
+@pytest.mark.real_time
+async def test_after_a_freeze_a_job_that_a_person_has_settled_meanwhile_is_let_go_of(dsn: str) -> None:
+    doubtful, settled = SENT.to(Stage.IN_DOUBT), SENT.to(Stage.RENDERING, generation_id="gen-5")
+    with open_sync_journal(dsn) as book:
+        with book.planning():
+            book.plan(JOB)
+        async with open_postgres_journal(dsn, "a") as journal, a_worker(journal) as worker:
+            worker.places["one"] = NONE
+            (record,) = await journal.take(["one"])
+            entry = await worker.results.enter(record)
+            journal.step(JOB, doubtful)
+            await journal.synced()
+            assert book.settle(Record(JOB, doubtful), settled)
+            await worker._after_silence(0.0)
+            assert (entry.ended, worker.places) == (True, {}), "it would be looked up, and its clip not be fetched"
 
 
 @pytest.mark.real_time
