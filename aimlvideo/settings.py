@@ -253,7 +253,9 @@ def _is_link(text: object) -> bool:
         return False
     try:
         parts = urlsplit(text.strip())
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        # As it is looked up: a name with an empty part (`a..b`) or a too long one would only seem to lose its answers.
+        host = (parts.hostname or "").encode("idna")
+        return parts.scheme in ("http", "https") and bool(host) and parts.port != 0
     except ValueError:
         return False
 

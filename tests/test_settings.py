@@ -86,6 +86,8 @@ def test_a_base_url_comes_from_the_nearest_place(
         ("https://", "is not a URL"),
         ("https:///v2", "is not a URL"),
         ("https://[::1", "is not a URL"),
+        ("https://api..example.com", "is not a URL"),
+        (f"https://{'a' * 64}.example.com", "is not a URL"),
         ("https://h:0", "is not a URL"),
         ("https://h:99999", "is not a URL"),
         ("https://h:x", "is not a URL"),

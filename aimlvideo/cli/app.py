@@ -14,7 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from aimlvideo import __version__
 from aimlvideo.cli.signals import output_or_end
-from aimlvideo.core.formatting import printable
+from aimlvideo.core.formatting import preview, printable, without_passwords
 
 COMMANDS = "aimlvideo.cli.commands"
 """The package with one module for each command, named as it is typed; its `app` is the command."""
@@ -90,6 +90,7 @@ class _Commands(TyperGroup):
             try:
                 return super().invoke(ctx)
             except _UsageError as error:
+                _say_what_was_found(error)
                 _explain_dashes(error)
                 raise
 
@@ -115,6 +116,14 @@ def _refuse_empty_words(words: Sequence[str]) -> None:
             named = option if has_empty_value else before
             reason = "expected a value, got an empty text (is a variable of the shell not set?)"
             raise typer.BadParameter(reason, param_hint=named if named.startswith("-") else None)
+
+
+def _say_what_was_found(error: Any) -> None:
+    """Say in an error about a value, of which Typer says only what it should be, what was found."""
+    read_errors = getattr(error.__cause__, "errors", None)  # an older Typer has no such cause, and says it itself
+    for found in read_errors()[:1] if read_errors else ():
+        reason = found["msg"].partition(",")[0].replace("Input should be", "expected")
+        error.message = f"{reason}, got {preview(without_passwords(str(found['input'])))}"
 
 
 def _explain_dashes(error: Any) -> None:

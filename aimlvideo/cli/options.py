@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -273,8 +274,10 @@ def import_metrics() -> ModuleType:
 
 def read_address(option: str, text: str, default_host: str = "") -> Address:
     """Read `HOST:PORT`, or, where there is a default host, `PORT` alone. Raises UsageError."""
-    host, _, port = text.rpartition(":")
-    is_port = port.isdecimal() and len(port) <= LONGEST_NUMBER and int(port) <= 65535
-    if not is_port or not (host or default_host):
-        raise UsageError(f"{option} is {text!r:.60}: expected {'PORT or ' if default_host else ''}HOST:PORT")
-    return host or default_host, int(port)
+    # An address such as ::1 has colons of its own: without its brackets its end would be taken for a port.
+    match = re.fullmatch(r"(?:(?:\[([^][]+)\]|([^][:\s]*)):)?(\d{1,9})", text)
+    host = (match[1] or match[2] or default_host) if match else ""
+    if match is None or not host or int(match[3]) > 65535:
+        expected = f"{'PORT or ' if default_host else ''}HOST:PORT, an IPv6 address in brackets: [::1]:8080"
+        raise UsageError(f"{option} is {text!r:.60}: expected {expected}")
+    return host, int(match[3])

@@ -133,6 +133,8 @@ class SharedRunOptions:
     def client_options(self, service: str, *, strict: bool = False) -> ClientOptions:
         """Return the settings of the run's client. Raises UsageError for a text that cannot be read."""
         callback = None if self.callback is None else read_address("--callback", self.callback)
+        if self.callback_secret is not None and callback is None:
+            raise UsageError("--callback-secret is given without --callback: expected HOST:PORT, where calls are heard")
         options = ServiceOptions(service=service, base_url=self.base_url, api_key=self.api_key)
         return options.client_options(
             max_outstanding=count_or_auto("--max-outstanding", self.max_outstanding),
@@ -185,5 +187,5 @@ def _refuse_taken(option: str, address: Address | None) -> None:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, os.name == "posix")
             listener.bind(address)
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = (getattr(error, "strerror", None) or str(error)).rstrip(".")
         raise UsageError(f"{option}: {host}:{port} cannot be opened: {reason}. Choose another port") from error

@@ -42,7 +42,8 @@ class AccountLimits:
             least, most = RANGES.get(name, (0, inf))
             in_range = value == "auto" if isinstance(value, str) else least <= value <= most
             if not in_range or (value in (0, inf) and name != "max_spend"):
-                expected = f"{least} to {most:,}" if least else "a number above 0"
+                zero = "0 or more, or inf" if name == "max_spend" else "a number above 0"
+                expected = f"{least} to {most:,}" if least else zero
                 raise SettingsError(f"{_flag(name)} is {value}: expected {expected}")
 
     def chosen(self) -> dict[str, Any]:

@@ -193,7 +193,7 @@ class Behaviour:
                 expected.validate_python(getattr(self, name), strict=True)
             except ValidationError as error:
                 why = error.errors()[0]["msg"].removeprefix("Input ")
-                raise ValueError(f"{name}: {why}, not {getattr(self, name)!r}") from None
+                raise ValueError(f"{name}: {why}, not {getattr(self, name)!r:.200}") from None
             value = getattr(self, name)
             if isinstance(value, int | float) and value < 0 and name not in _MAY_BE_NEGATIVE:
                 raise ValueError(f"{name} is a number from 0 on, not {value!r}")

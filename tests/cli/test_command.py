@@ -157,6 +157,8 @@ def test_a_missing_key_says_which_variable_and_where_to_get_one(
         ["--max-outstanding", "many"],
         ["--max-outstanding", "9" * 5000],
         ["--callback", "here"],
+        ["--callback", "::1"],
+        ["--callback-secret", "whsec_c2VjcmV0"],
         ["--callback", "127.0.0.1:" + "9" * 5000],
         ["--callback", "127.0.0.1:65536"],
         ["--board", "9" * 5000],
@@ -420,3 +422,4 @@ def test_a_run_serves_its_figures_where_that_is_asked_for(command: Command, tmp_
     taken = command(*quick("jobs.jsonl"), "--metrics", 70000)
     assert taken.exit_code == 2
     assert "--metrics: 127.0.0.1:70000 cannot be opened" in taken.output
+    assert ".." not in taken.output

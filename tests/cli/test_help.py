@@ -162,3 +162,16 @@ def test_an_option_that_is_nearly_right_is_named_instead() -> None:
     refused = CliRunner().invoke(app, ["wait", "id", "--outptu", "out"])
     assert "--output" in refused.output
     assert "put --" not in refused.output
+
+
+def test_what_a_number_was_is_said_where_it_is_none() -> None:
+    secret = "postgresql://me:secret-word@db.test/jobs"
+    for words, said in (
+        (("run", "j", "-o", "d", "--rate", "abc"), "expected a valid number, got 'abc'"),
+        (("sandbox", "--port", "1.5"), "expected a valid integer, got '1.5'"),
+        (("join", "d", "-o", "f", "--fade", "-1"), "expected greater than or equal to 0, got '-1'"),
+        (("run", "j", "-o", "d", "--rate", secret), "expected a valid number, got 'postgresql://…@db.test/jobs'"),
+    ):
+        result = CliRunner().invoke(app, list(words))
+        assert result.exit_code == 2, words
+        assert said in " ".join(result.output.replace("│", " ").split()), words

@@ -191,7 +191,7 @@ async def test_the_rate_is_that_of_all_workers_together(dsn: str) -> None:
     [({"rate": 0}, "--rate is 0"), ({"poll_rate": -1}, "--poll-rate"), ({"heartbeat": 0.5}, "--heartbeat"),
      ({"max_outstanding": 0}, "--max-outstanding is 0"), ({"rate": float("nan")}, "--rate"),
      ({"heartbeat": 1e300}, "--heartbeat is 1e\\+300"), ({"max_outstanding": 99_999_999_999}, "1 to"),
-     ({"max_spend": -1}, "--max-spend")],
+     ({"max_spend": -1}, "--max-spend is -1: expected 0 or more, or inf")],
 )  # fmt: skip
 def test_a_limit_that_cannot_be_is_an_error_with_its_flag(limits: dict[str, Any], named: str) -> None:
     with pytest.raises(SettingsError, match=named):

@@ -220,15 +220,21 @@ def test_json_has_nothing_but_results_on_stdout(said: tuple[str, str]) -> None:
 
 @for_each(
     ("said", "meant"),
-    [("0", ("127.0.0.1", 0)), ("80", ("127.0.0.1", 80)), ("0.0.0.0:1", ("0.0.0.0", 1))],
+    [
+        ("0", ("127.0.0.1", 0)),
+        ("80", ("127.0.0.1", 80)),
+        ("0.0.0.0:1", ("0.0.0.0", 1)),
+        (":80", ("127.0.0.1", 80)),
+        ("[::1]:80", ("::1", 80)),
+    ],
 )
 def test_where_a_board_is_asked_for(said: str, meant: Any) -> None:
     assert read_address("--board", said, LOCALHOST) == meant
 
 
-@for_each("said", ["", "x", "70000", "host:", "host:x"])
+@for_each("said", ["", "x", "70000", "host:", "host:x", "::1", "::1:80", "[::1]", "[::1:80", "a b:80"])
 def test_a_board_in_no_place_is_refused(said: str) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match="expected PORT or HOST:PORT"):
         read_address("--board", said, LOCALHOST)
 
 

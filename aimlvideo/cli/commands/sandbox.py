@@ -6,7 +6,6 @@ import ast
 import asyncio
 import dataclasses
 import inspect
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import pairwise
@@ -16,6 +15,7 @@ import typer
 
 from aimlvideo.cli.embedded_sandbox import import_sandbox, sandbox_here
 from aimlvideo.cli.exit_codes import exit_codes
+from aimlvideo.cli.options import read_assignment
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
@@ -73,14 +73,8 @@ def _serve(port: int, behaviour: dict[str, Any], knobs: Sequence[str], terminal:
 
 
 def _knob(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise UsageError(f"--set {text!r}: expected NAME=VALUE")
-    try:
-        parsed = json.loads(value)
-    except ValueError:
-        parsed = value
-    return name.replace("-", "_"), tuple(parsed) if isinstance(parsed, list) else parsed
+    name, value = read_assignment(text)
+    return name.replace("-", "_"), tuple(value) if isinstance(value, list) else value
 
 
 def _setting_rows() -> list[tuple[str, str, str]]:

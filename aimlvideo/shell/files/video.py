@@ -63,7 +63,7 @@ def frame_png(clip: Path, when: When) -> bytes:
     import av  # noqa: PLC0415 - an extra
 
     with _opened(clip) as film:
-        frame = _frame(film, when)
+        frame = _upright(_frame(film, when))
     if frame is None:
         raise UsageError(f"{clip} has no frame at {when}: it is shorter than that")
     encoder = av.CodecContext.create("png", "w")
@@ -87,8 +87,7 @@ def frame_jpeg(clip: Path, side: int) -> bytes:
             stream = film.streams.video[0]
             # One frame is wanted: starting a thread for each core takes longer than decoding it.
             stream.thread_type = "NONE"
-            frame = next(film.decode(stream))
-            return _jpeg(frame, side)
+            return _jpeg(_upright(next(film.decode(stream))), side)
     except (av.FFmpegError, OSError, StopIteration, ValueError, UsageError):
         return b""
 
@@ -157,6 +156,21 @@ def _frame(film: Any, when: When) -> Any:
         film.seek(0)
         last = deque(film.decode(stream), maxlen=1)
     return last[0] if last else None
+
+
+def _upright(frame: Any) -> Any:
+    """Return a frame as players show it: a phone held upright films on its side, and notes by how much to turn it."""
+    turns = 0 if frame is None else round(frame.rotation / 90) % 4
+    if not turns:
+        return frame
+    import av.filter  # noqa: PLC0415 - an extra
+
+    graph = av.filter.Graph()
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1))
+    quarters = [graph.add("transpose", "cclock") for _ in range(turns)]
+    graph.link_nodes(source, *quarters, graph.add("buffersink")).configure()
+    graph.push(frame)
+    return graph.pull()
 
 
 def _shown_at(film: Any, stream: Any, seconds: float) -> Any:
@@ -237,7 +251,8 @@ def _check_target(target: Path) -> None:
         raise UsageError(f"{target} is a folder: expected the film's file")
     if not target.parent.is_dir():
         raise UsageError(f"there is no folder {target.parent}: expected one for the film {target.name}")
-    if target.exists() and not (target.is_file() and _is_film(target)):  # a pipe would be waited for
+    is_there = target.exists() or target.is_symlink()  # also one that leads nowhere
+    if is_there and not (target.is_file() and _is_film(target)):  # a pipe would be waited for
         raise UsageError(
             f"{target} already exists and is no film that was joined here, so nothing was written: choose another name"
         )
@@ -276,11 +291,14 @@ class _Shape(NamedTuple):
 def _shape(clip: Path) -> _Shape:
     with _opened(clip) as film:
         video, audio = film.streams.video[0], next(iter(_audio(film)), None)
+        frame = _frame(film, "first")
+        shown = _upright(frame) or video
         key: tuple[object, ...] = (*_codec(video), video.width, video.height, video.pix_fmt, video.time_base)
+        key += (getattr(frame, "rotation", 0),)
         if audio is not None:
             key += (*_codec(audio), audio.rate, audio.layout.name, audio.time_base)
         seconds = float((film.duration or 0) / 1_000_000)
-        return _Shape(video.width, video.height, _rate(video), seconds, audio is not None, key)
+        return _Shape(shown.width, shown.height, _rate(video), seconds, audio is not None, key)
 
 
 def _audio(film: Any) -> list[Any]:
@@ -300,7 +318,7 @@ def _same(first: Path, second: Path) -> bool:
     small = []
     for clip, when in ((first, "last"), (second, "first")):
         with _opened(clip) as film:
-            frame = _frame(film, when)  # type: ignore[arg-type]
+            frame = _upright(_frame(film, when))  # type: ignore[arg-type]
         if frame is None:
             return False
         # Small and grey: two encodings of one frame differ in detail, and in colour by their rounding.
@@ -408,7 +426,7 @@ def _fitted(frame: Any, size: tuple[int, int]) -> Pixels:
     """Return a frame's pixels in a size: scaled as a whole, with black bars where its shape is another."""
     import numpy as np  # noqa: PLC0415 - an extra
 
-    width, height = size
+    frame, (width, height) = _upright(frame), size
     scale = min(width / frame.width, height / frame.height)
     inner = (max(2, round(frame.width * scale)), max(2, round(frame.height * scale)))
     pixels: Pixels = frame.reformat(*inner, format="rgb24").to_ndarray()

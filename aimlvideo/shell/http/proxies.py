@@ -104,7 +104,8 @@ def _usable(scheme: str, text: str) -> str:
     url = text.strip() if "://" in text else f"http://{text.strip()}"
     try:
         parsed = URL(url)
-        if parsed.scheme.lower() in ("http", "https") and parsed.host and parsed.port:
+        host = (parsed.host or "").encode("idna")  # as it is looked up
+        if parsed.scheme.lower() in ("http", "https") and host and parsed.port:
             return url
         kind = parsed.scheme.lower()
     except ValueError:

@@ -243,7 +243,9 @@ def _translated(error: Exception, url: str, request: Request) -> ServiceError:
         error.__traceback__ = None  # its frames hold 16 MB, for as long as a result has this error
     raised: ServiceError
     if isinstance(error, NEVER_SENT):
-        raised = Unavailable(f"no connection to {host}: {reason}", request_id=request_id)
+        by_proxy = isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError)
+        way = " through the proxy that the environment names" if by_proxy else ""
+        raised = Unavailable(f"no connection to {host}{way}: {reason}", request_id=request_id)
     else:
         raised = Unclear(f"the answer of {host} was lost: {reason}", request_id=request_id)
     if not isinstance(error, aiohttp.ClientResponseError):

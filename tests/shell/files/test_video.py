@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import sys
 from fractions import Fraction
 from math import inf
@@ -173,7 +174,8 @@ def test_an_earlier_film_is_replaced_and_no_other_file(tmp_path: Path) -> None:
     paid, notes = clips[0].read_bytes(), tmp_path / "notes.txt"
     notes.write_text("mine")
     os.mkfifo(pipe := tmp_path / "pipe.mp4")
-    for taken in (clips[0], notes, pipe):
+    (dangling := tmp_path / "link.mp4").symlink_to("nowhere.mp4")
+    for taken in (clips[0], notes, pipe, dangling):
         with pytest.raises(UsageError, match="already exists and is no film that was joined here"):
             join_clips(clips, taken)
     assert (clips[0].read_bytes(), notes.read_text()) == (paid, "mine")
@@ -283,3 +285,43 @@ def test_a_library_for_clips_that_cannot_be_loaded_is_said_and_ends_no_run(
     assert frame_jpeg(tmp_path / "a.mp4", 100) == b""
     with pytest.raises(SettingsError, match="cannot be loaded: libx265"):
         frame_png(tmp_path / "a.mp4", "first")
+
+
+QUARTER = 1 << 16
+"""One, in the 16.16 numbers of a display matrix."""
+
+
+def turned(path: Path) -> Path:
+    """Make a clip as a phone held upright does: black below white, filmed on its side, to be turned by a quarter."""
+    with av.open(str(path), "w") as film:
+        video = film.add_stream("libx264", rate=RATE, options={"crf": "1", "preset": "ultrafast"})
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        for number in range(3):
+            pixels = np.zeros((48, 64, 3), np.uint8)
+            pixels[:, :32] = 255
+            picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            picture.pts, picture.time_base = number, Fraction(1, RATE)
+            film.mux(video.encode(picture))
+        film.mux(video.encode(None))
+    content = bytearray(path.read_bytes())
+    matrix = content.index(b"tkhd") + 44
+    quarter_turn = (0, QUARTER, 0, -QUARTER, 0, 0, 48 * QUARTER, 0, 1 << 30)
+    content[matrix : matrix + 36] = struct.pack(">9i", *quarter_turn)
+    path.write_bytes(content)
+    return path
+
+
+def test_a_clip_of_a_phone_held_upright_gives_upright_pictures_and_films(tmp_path: Path) -> None:
+    phone = turned(tmp_path / "phone.mp4")
+    for content in (frame_png(phone, "last"), frame_jpeg(phone, 1000)):
+        picture = Image.open(io.BytesIO(content)).convert("L")
+        assert picture.size == (48, 64)
+        assert picture.getpixel((24, 8)) > 200
+        assert picture.getpixel((24, 56)) < 50
+    film = join_clips([phone, clip(tmp_path / "b.mp4", [90] * 3)], tmp_path / "film.mp4")
+    with av.open(str(film.path)) as opened:
+        frame = next(opened.decode(video=0))
+        pixels = frame.to_ndarray(format="gray")
+    assert (film.copied, frame.width, frame.height, frame.rotation) == (False, 48, 64, 0)
+    assert pixels[:24].mean() > 200
+    assert pixels[40:].mean() < 50

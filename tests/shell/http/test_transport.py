@@ -383,7 +383,9 @@ async def test_without_that_or_where_it_is_not_wanted_there_is_no_proxy(environm
         async with open_session() as session:
             assert (await HttpTransport(session, url, KEY).send(Request("GET", "/x"))).status == 200
         async with open_session(proxied=True) as session:
-            assert type(await failure(session, url)) is Unavailable
+            refused = await failure(session, url)
+            assert type(refused) is Unavailable
+            assert "through the proxy that the environment names" in str(refused)
         environment.setenv("no_proxy", "127.0.0.1")
         async with open_session(proxied=True) as session:
             assert (await HttpTransport(session, url, KEY).send(Request("GET", "/x"))).status == 200
@@ -401,7 +403,9 @@ async def test_a_proxy_that_will_not_connect_us_sent_nothing(environment: pytest
 
 
 @pytest.mark.parametrize("name", ["http_proxy", "HTTPS_PROXY", "ALL_PROXY"])
-@pytest.mark.parametrize("url", ["socks5://me:sesame@127.0.0.1:1", "socks5h://h:1", "http://[::1", "ftp://h:21"])
+@pytest.mark.parametrize(
+    "url", ["socks5://me:sesame@127.0.0.1:1", "socks5h://h:1", "http://[::1", "ftp://h:21", "http://a..b:1"]
+)
 async def test_a_kind_of_proxy_that_cannot_be_used_is_refused_and_never_gone_without(
     environment: pytest.MonkeyPatch, name: str, url: str
 ) -> None:
