@@ -15,10 +15,12 @@ from aimlvideo.client import VideoClient
 from aimlvideo.core.jobs.job import Attempt, Progress, Record
 from aimlvideo.core.jobs.request_ids import Intent, is_whole
 from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.limits import RateLimiter
 from aimlvideo.core.lost_submissions import WINDOW_MARGIN, contradiction, settled_by_hand
 from aimlvideo.core.money.account import LogRow
 from aimlvideo.core.wires.base import LookupById
 from aimlvideo.errors import NotAccepted, Rejected, ServiceError, SettingsError, Unclear, UsageError
+from aimlvideo.pipeline.limiters import RateGate
 from aimlvideo.pipeline.poll import fetch_status
 from aimlvideo.pipeline.retries import may_have_completed, taken_up_since
 from aimlvideo.shell.journal.base import JournalReader
@@ -26,6 +28,8 @@ from aimlvideo.shell.task_groups import task_group
 
 PARALLEL_QUESTIONS = 20
 """Status checks at a time."""
+QUESTIONS_PER_SECOND = 50.0
+"""Status checks that are begun in a second, at most: as many as a run's."""
 
 
 class Settlement(NamedTuple):
@@ -124,30 +128,32 @@ def completed_since(failed: Iterable[Record], settings: ClientOptions) -> tuple[
     And those of the jobs of which it does not say. Without a key nobody is asked.
     """
     asked = [record for record in failed if may_have_completed(record)]
+
+    async def ask() -> tuple[set[str], set[str]]:
+        async with client_of(settings) as client:
+            return await _completed_since(asked, client)
+
+    with suppress(SettingsError):
+        return in_loop(ask()) if asked else (set(), set())
+    return set(), set()
+
+
+async def _completed_since(failed: Iterable[Record], client: VideoClient) -> tuple[set[str], set[str]]:
     completed: set[str] = set()
     unknown: set[str] = set()
+    waiting, gate = iter(failed), RateGate(RateLimiter(QUESTIONS_PER_SECOND))
 
-    async def ask(client: VideoClient, record: Record) -> None:
-        try:
-            if await taken_up_since(partial(client.send, tries=1), client.wire, record) is not None:
-                completed.add(record.job.id)
-        except (NotAccepted, Unclear):
-            unknown.add(record.job.id)
+    async def ask_in_turn() -> None:
+        for record in waiting:
+            try:
+                if await taken_up_since(partial(client.send, tries=1), client.wire, record, gate) is not None:
+                    completed.add(record.job.id)
+            except (NotAccepted, Unclear):
+                unknown.add(record.job.id)
 
-    async def ask_all() -> None:
-        waiting = iter(asked)
-
-        async def ask_in_turn(client: VideoClient) -> None:
-            for record in waiting:
-                await ask(client, record)
-
-        async with client_of(settings) as client, task_group(wait=True) as tasks:
-            for _ in range(min(PARALLEL_QUESTIONS, len(asked))):
-                tasks.start_soon(ask_in_turn, client)
-
-    if asked:
-        with suppress(SettingsError):
-            in_loop(ask_all())
+    async with task_group(wait=True) as tasks:
+        for _ in range(PARALLEL_QUESTIONS):
+            tasks.start_soon(ask_in_turn)
     return completed, unknown
 
 

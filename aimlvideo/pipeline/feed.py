@@ -20,6 +20,7 @@ from aimlvideo.core.wires.answers import State
 from aimlvideo.errors import InvalidJobs, NotAccepted, OutOfPatience, Problem, ServiceError, Unclear
 from aimlvideo.pipeline.crew import Crew
 from aimlvideo.pipeline.entry import Entry, contained
+from aimlvideo.pipeline.limiters import RateGate
 from aimlvideo.pipeline.pipeline import Pipeline
 from aimlvideo.pipeline.retries import may_have_completed, taken_up_since
 from aimlvideo.pipeline.run import Run
@@ -55,6 +56,7 @@ class Feed:
 
     def __post_init__(self) -> None:
         self._free = asyncio.Semaphore(PARALLEL_SUBMISSIONS)
+        self._checks = RateGate(self.pipeline.limiters.polls.rate)
         self._crew = Crew(self._next, self._submit, lambda: PARALLEL_SUBMISSIONS, self.run.tasks)
 
     async def work(self, records: AsyncIterator[Record]) -> None:
@@ -110,7 +112,7 @@ class Feed:
         pipeline, patience = self.pipeline, self.run.spec.patience
         try:
             with anyio.fail_after(patience):
-                generation = await taken_up_since(pipeline.send, pipeline.wire, Record(entry.job, failed))
+                generation = await taken_up_since(pipeline.send, pipeline.wire, Record(entry.job, failed), self._checks)
         # It may have been completed: what could not be asked about is not bought again on a guess.
         except (TimeoutError, NotAccepted, Unclear) as error:
             why = f": {error}" if isinstance(error, ServiceError) else f" within {patience:g} s"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,11 @@ from aimlvideo.core.jobs.stages import WITHOUT_GENERATION, Stage
 from aimlvideo.core.wires.answers import State
 from aimlvideo.core.wires.base import Generation, Wire
 from aimlvideo.core.wires.refusals import says_timed_out
-from aimlvideo.errors import ContentRefused, GenerationFailed, NotAccepted, ServiceError, Unclear
+from aimlvideo.errors import Busy, ContentRefused, GenerationFailed, NotAccepted, ServiceError, Unclear
+from aimlvideo.pipeline.limiters import RateGate
 from aimlvideo.pipeline.poll import fetch_status
 from aimlvideo.pipeline.request_log import Send
+from aimlvideo.shell import clock
 from aimlvideo.shell.http.retrying import retrying
 
 
@@ -62,12 +63,23 @@ def may_have_completed(record: Record) -> bool:
     return is_known and isinstance(progress.error, GenerationFailed) and not _has_newer_files(record)
 
 
-async def taken_up_since(send: Send, wire: Wire, record: Record) -> Generation | None:
+async def taken_up_since(send: Send, wire: Wire, record: Record, gate: RateGate) -> Generation | None:
     """Return a failed job's generation where the service has completed it since, or renders it again; else None.
 
+    Each question waits for its turn at the `gate` of status checks: thousands of jobs may be tried again at once.
     Raises NotAccepted or Unclear where the service does not say: it may be completed, and is not bought on a guess.
     """
-    question = partial(fetch_status, send, wire, record.progress.generation_id or "", record.job)
+
+    async def question() -> Generation:
+        await gate.wait_turn()
+        try:
+            generation = await fetch_status(send, wire, record.progress.generation_id or "", record.job)
+        except Busy as error:
+            gate.rate.on_rejected(clock.loop(), error.retry_after)
+            raise
+        gate.rate.on_accepted(clock.loop())
+        return generation
+
     try:
         generation = await retrying(question, on=(NotAccepted, Unclear))
     except ServiceError as error:

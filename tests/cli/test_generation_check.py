@@ -6,8 +6,7 @@ import asyncio
 
 import pytest
 
-from aimlvideo.cli import generation_check, session
-from aimlvideo.cli.generation_check import PARALLEL_QUESTIONS, Settlement, _objection, completed_since
+from aimlvideo.cli.generation_check import PARALLEL_QUESTIONS, Settlement, _completed_since, _objection, completed_since
 from aimlvideo.cli.options import ServiceOptions
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import Intent
@@ -30,39 +29,54 @@ async def test_a_task_that_stands_in_a_list_alone_was_accepted_all_the_same() ->
             assert (objection is not None and "has become generation gen-0" in objection) == (job is lost)
 
 
+def failed(number: int) -> Record:
+    """Return a job that has failed with the generation of this number."""
+    progress = Progress(Stage.FAILED, "r", f"gen-{number}", error=GenerationFailed("no paint"))
+    return Record(VideoJob(**{**JOB, "id": f"job{number}"}), progress)
+
+
 @pytest.mark.parametrize("error", [None, Unavailable("away"), Unclear("reset")])
-def test_a_failed_generation_that_the_service_does_not_speak_of_is_not_known_to_have_failed(
-    monkeypatch: pytest.MonkeyPatch, error: ServiceError | None
+async def test_a_failed_generation_that_the_service_does_not_speak_of_is_not_known_to_have_failed(
+    error: ServiceError | None,
 ) -> None:
-    async def unseen(*about: object) -> None:
-        if error is not None:
-            raise error
-
-    monkeypatch.setattr(generation_check, "taken_up_since", unseen)
-    monkeypatch.setattr(generation_check, "client_of", lambda settings: FakeClient(FakeService()))
-    failed = Progress(Stage.FAILED, "r", "gen-0", error=GenerationFailed("out of paint"))
-    asked = completed_since([Record(VideoJob("m", id="a"), failed)], ServiceOptions(api_key="k").client_options())
-    assert asked == (set(), {"a"} if error else set())
+    service = FakeService()
+    service.checks.extend([error] * 5)
+    async with FakeClient(service) as client:
+        assert await _completed_since([failed(0)], client) == (set(), {"job0"} if error else set())
 
 
-def test_any_number_of_failed_jobs_are_asked_about_by_a_few_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    service, tasks = FakeService(), []
+def test_where_there_is_no_key_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AIMLAPI_API_KEY", "AIML_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    assert completed_since([failed(0)], ServiceOptions().client_options()) == (set(), set())
 
-    def checked(name: str) -> Answer:
-        tasks.append(len(asyncio.all_tasks()))
-        return answer(200, {"id": name, "status": "generating" if name == "gen-7" else "error", "error": "no paint"})
 
-    monkeypatch.setattr(service, "_check", checked)
-    monkeypatch.setattr(session, "VideoClient", lambda **settings: FakeClient(service, **settings))
-    failed = [
-        Record(
-            VideoJob(**{**JOB, "id": f"job{number}"}),
-            Progress(Stage.FAILED, generation_id=f"gen-{number}", error=GenerationFailed("no paint")),
-        )
-        for number in range(500)
-    ]
-    settings = ServiceOptions(api_key="k").client_options()
-    del settings["api_key"], settings["base_url"]
-    assert completed_since(failed, settings) == ({"job7"}, set())
+async def test_any_number_of_failed_jobs_are_asked_about_by_a_few_tasks() -> None:
+    tasks = []
+
+    class Mending(FakeService):
+        def _check(self, name: str) -> Answer:
+            tasks.append(len(asyncio.all_tasks()))
+            status = "generating" if name == "gen-7" else "error"
+            return answer(200, {"id": name, "status": status, "error": "no paint"})
+
+    async with FakeClient(Mending()) as client:
+        assert await _completed_since(map(failed, range(500)), client) == ({"job7"}, set())
     assert len(tasks) == 500
     assert max(tasks) <= PARALLEL_QUESTIONS + 15
+
+
+async def test_failed_jobs_are_asked_about_at_the_rate_that_the_service_bears() -> None:
+    class Strict(FakeService):
+        """Takes one check a second."""
+
+        taken_at = -9.0
+
+        def _check(self, name: str) -> Answer:
+            if self.taken_at > self.clock() - 1:
+                return answer(429, {"message": "Too Many Requests"})
+            self.taken_at = self.clock()
+            return answer(200, {"id": name, "status": "error", "error": "no paint"})
+
+    async with FakeClient(Strict()) as client:
+        assert await _completed_since(map(failed, range(10)), client) == (set(), set())
