@@ -10,8 +10,10 @@ import pytest
 
 from aimlvideo import Stage
 from aimlvideo.errors import OverBudget, Unclear
+from aimlvideo.pipeline import download
+from aimlvideo.shell.files.downloads import Clip
 from aimlvideo.views.snapshot import RunWatcher
-from tests.fakes import JOB, FakeClient, FakeService, quick_downloads
+from tests.fakes import JOB, FakeClient, FakeDownload, FakeService, quick_downloads
 
 LOST = Unclear("reset")
 
@@ -168,6 +170,22 @@ async def test_a_limit_knows_what_a_run_without_one_has_bought_beside_it(tmp_pat
                 await anext(limited)
         assert len(service.accepted) == 2
         assert len([result async for result in unlimited]) == 2
+
+
+async def test_a_clip_that_a_run_without_a_limit_is_just_saving_counts_once(tmp_path: Path, monkeypatch: Any) -> None:
+    class Slow(FakeDownload):
+        async def fetch(self) -> Clip:
+            await anyio.sleep(60)
+            return await super().fetch()
+
+    monkeypatch.setattr(download, "Download", Slow)
+    service = FakeService(seconds=5)
+    async with FakeClient(service) as client, client.run(jobs("a"), output=tmp_path) as unlimited:
+        await anyio.sleep(25)
+        async with client.run(jobs("b"), output=tmp_path, max_spend=0.5) as limited:
+            assert [result.ok async for result in limited] == [True]
+            assert [result.ok async for result in unlimited] == [True]
+            assert (limited.budget.spent, limited.budget.committed) == (0.5, 0.0)
 
 
 async def test_a_client_that_lives_on_keeps_a_limit_by_the_prices_of_the_day(tmp_path: Path) -> None:

@@ -185,6 +185,8 @@ class Spending:
         unsaid: list[tuple[str, float | None]] = []
         for job, progress in records:
             counts = Counts.of(progress)
+            if counts is Counts.SPENT:
+                self.remove(job.id)  # a clip that another run is just saving: it would be booked a second time then
             if progress.cost_usd is not None:
                 self.see(job.model, progress.cost_usd)
             elif counts is Counts.SPENT:
