@@ -160,6 +160,8 @@ class _JournalUsers:
     ids_under_way: set[str] = field(default_factory=set)
     spending: Spending = field(default_factory=Spending)
     runs: set[Run] = field(default_factory=set)
+    own_ids: dict[str, OwnIds] = field(default_factory=dict)
+    """The request ids that jobs have named themselves, by the parameter that has them."""
 
 
 _USERS: WeakKeyDictionary[Journal, _JournalUsers] = WeakKeyDictionary()
@@ -253,7 +255,6 @@ class VideoClient:
         self._folders = OpenFolders(self._uploads_of, self._settings.service)
         self._upload_store: UploadStore | None = None
         self._runs: set[Run] = set()
-        self._own_ids: WeakKeyDictionary[Journal, OwnIds] = WeakKeyDictionary()
         self._stack: AsyncExitStack | None = None
 
     async def __aenter__(self) -> Self:
@@ -542,7 +543,7 @@ class VideoClient:
         own_ids = OwnIds(self.service.id_field)
         if run.spec.ids_under_way is not None:
             # Once for each journal: whoever makes one clip after the other would read it again for each.
-            own_ids = self._own_ids.setdefault(run.spec.journal, own_ids)
+            own_ids = _users_of(run.spec.journal).own_ids.setdefault(self.service.id_field, own_ids)
         feed = Feed(run, self._pipeline, catalog_for, settings.strict, own_ids, settings.legacy)
         run.tasks.start_soon(feed.work, self._in_order(run, records))
 

@@ -271,7 +271,10 @@ class LostSubmissions:
 
     def _apply(self, doubt: _Doubt, outcome: Outcome, generation_id: str | None = None, why: str | None = None) -> None:
         entry = doubt.entry
-        if entry.ended or outcome is Outcome.OPEN or self._is_being_saved(generation_id, entry):
+        # A call may have settled it while the service was asked.
+        if outcome is Outcome.OPEN or entry.ended or doubt not in self._doubts:
+            return
+        if self._is_being_saved(generation_id, entry):
             return
         self._doubts.remove(doubt)
         log.info("settled: %s", outcome.value, extra={"job": entry.job.id, "request_id": entry.progress.request_id})

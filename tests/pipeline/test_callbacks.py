@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+import logging
 from typing import Any
 
 import anyio
@@ -143,6 +144,20 @@ async def test_a_call_that_carries_our_id_settles_a_lost_answer_after_a_check_of
     service = FakeGateway(seconds=20)
     result = await after_a_call(service, "submitted", settle=100.0)
     assert (result.ok, result.generation_id, len(service.posted_at)) == (True, "gen-0", 1)
+
+
+async def test_a_call_settles_a_lost_answer_also_while_it_is_just_looked_up(caplog: pytest.LogCaptureFixture) -> None:
+    service = FakeGateway(seconds=20, latency=1.0)
+    service.lost.append(Unclear("reset"))
+    service.checks.append(answer(404, {"code": 1203, "message": "no such task"}))
+    async with gateway_client(service) as client, client.run(jobs(1, GATEWAY_JOB)) as results:
+        await anyio.sleep(2.1)
+        external = service.bodies[0]["external_task_id"]
+        assert client.callback(call("submitted", task_info={"external_task_id": external}))
+        assert (await anext(results)).ok
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
+        "in doubt: reset"
+    ]
 
 
 async def test_a_call_that_the_service_does_not_confirm_settles_nothing() -> None:

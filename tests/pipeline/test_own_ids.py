@@ -257,6 +257,20 @@ async def test_an_own_id_whose_job_was_never_sent_is_free_for_another_one() -> N
     assert len(service.accepted) == 1
 
 
+async def test_two_clients_of_one_journal_send_no_two_jobs_under_one_id(tmp_path: Path) -> None:
+    service = FakeGateway(seconds=5)
+    async with (
+        open_journal(tmp_path / "journal.sqlite3") as journal,
+        FakeClient(service, journal=journal, service="kling") as one,
+        FakeClient(service, journal=journal, service="kling") as another,
+    ):
+        await run_all(one, [{**OWN, "id": "first", "external_task_id": "order-16"}])
+        await run_all(another, [{**OWN, "id": "second"}])
+        results = await run_all(one, [{**OWN, "id": "third"}])
+    assert "that of job 'second'" in str(results["third"].error)
+    assert len(service.posted_at) == 2
+
+
 def test_the_own_ids_of_jobs_that_are_forgotten_are_dropped() -> None:
     own_ids, under_way = OwnIds("external_task_id"), {"job0"}
     for number in range(5000):
