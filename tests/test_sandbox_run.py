@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from aimlvideo import Stage, VideoClient, VideoJob
-from aimlvideo.errors import DiskFailed, UsageError
+from aimlvideo.errors import DiskFailed, Refused, UsageError
 from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.sandbox.pictures import sample_picture
 from tests.cases import one_in
@@ -88,6 +88,14 @@ async def test_the_gateway_is_understood_in_all_its_shapes(tmp_path: Path, shape
     assert again.video_url
 
 
+async def test_a_gateway_s_model_of_a_name_that_kling_has_too_is_sent_as_the_gateway_takes_it(tmp_path: Path) -> None:
+    pictures = [sample_picture("dunes", SMALL)] * 2
+    async with Sandbox(Behaviour(seconds=0.1, video="tiny"), port=0) as sandbox, client_of(sandbox, "kling") as client:
+        jobs = [VideoJob("kling-3.0", id="a", prompt="x", image_list=pictures)]
+        results = await saved(client, jobs, tmp_path)
+    assert str(results["a"].error) == "None", "pictures are sent as Base64, and no other service's parameters count"
+
+
 @pytest.mark.parametrize("first", ["openai", "flat", "bare"])
 async def test_a_submission_s_answer_is_understood_in_all_its_shapes(first: Any) -> None:
     async with Sandbox(Behaviour(seconds=0.1, video="tiny", kling_answer=first, kling_errors="new-api")) as sandbox:
@@ -135,14 +143,49 @@ async def test_the_official_service_is_asked_with_signatures_by_its_own_clock(ah
     assert pack.remaining == 999
 
 
+async def test_every_model_that_kling_names_in_the_path_makes_a_clip_and_a_plain_id_is_found(tmp_path: Path) -> None:
+    clip, picture = "https://example.com/x.mp4", sample_picture("dunes", SMALL)
+    jobs = [
+        VideoJob("kling-3.0-turbo", id="text", prompt="x", duration=3),
+        VideoJob("kling-3.0", id="frames", image_url=picture, tail_image_url=picture, resolution="4k"),
+        VideoJob("kling-2.6", id="motion", image_url=picture, video_url=clip, character_orientation="image"),
+        VideoJob("kling-3.0-omni", id="omni", prompt="x", contents=[{"type": "feature_video", "url": clip}]),
+        VideoJob("kling-v3", id="older", prompt="x"),
+    ]
+    async with Sandbox(Behaviour(seconds=0.1, video="tiny"), port=0) as sandbox:
+        async with client_of(sandbox, "kling-official") as client:
+            results = await saved(client, jobs, tmp_path)
+            again = await client.wait(results["omni"].generation_id)
+        models = sandbox.stats()["models"]
+        async with VideoClient(PAIR, sandbox.url, "kling-official", **QUICK) as pair:
+            with pytest.raises(Refused, match="expected an API key in one part"):
+                await pair.generate("kling-3.0", prompt="x")
+        assert sandbox.stats()["models"] == models == {job.model: 1 for job in jobs}
+    assert {str(result.error) for result in results.values()} == {"None"}
+    assert again.video_url
+
+
+async def test_of_a_model_that_kling_names_in_the_path_no_lost_answer_is_bought_twice(tmp_path: Path) -> None:
+    jobs = [VideoJob("kling-3.0-turbo", id=f"job{number}", prompt="x", duration=3) for number in range(8)]
+    behaviour = Behaviour(seconds=0.1, video="tiny", dropped=1.0)
+    async with Sandbox(behaviour, port=0) as sandbox:
+        async with client_of(sandbox, "kling-official", settle=0.3) as client:
+            results = await saved(client, jobs, tmp_path)
+        stats = sandbox.stats()
+    assert {str(result.error) for result in results.values()} == {"None"}
+    assert (stats["accepted"], stats["models"]) == (8, {"kling-3.0-turbo": 8})
+    assert stats["answers_lost"] == {"dropped": 8}
+
+
 @pytest.mark.real_time
-async def test_a_gateway_s_call_is_a_hint_to_ask_at_once() -> None:
+@pytest.mark.parametrize(("name", "model"), [("kling", "kling-v1-6"), ("kling-official", "kling-3.0-turbo")])
+async def test_a_gateway_s_call_is_a_hint_to_ask_at_once(name: str, model: str) -> None:
     async with Sandbox(Behaviour(seconds=0.3, video="tiny"), port=0) as service:
         port = _free_port()
         url = f"http://127.0.0.1:{port}/"
-        client = client_of(service, "kling", callback=("127.0.0.1", port), callback_url=url, poll="every:600")
+        client = client_of(service, name, callback=("127.0.0.1", port), callback_url=url, poll="every:600")
         async with client, asyncio.timeout(10):
-            video = await client.generate("kling-v1-6", prompt="waves")
+            video = await client.generate(model, prompt="waves")
     assert video.ok
     assert video.polls <= 3
 

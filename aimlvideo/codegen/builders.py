@@ -26,6 +26,7 @@ BUILDER_MODULES = {
     "pixverse": "PixVerse",
     "runway": "Runway",
     "kling_gateway": 'Kling AI on a Kling gateway (`service="kling"`)',
+    "kling_official": 'Kling AI itself, models that a path names (`service="kling-official"`)',
 }
 WIDTH = 120
 _SIMPLE = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "any": "Any"}
@@ -40,7 +41,7 @@ def modules(catalog: Catalog, source: str) -> dict[str, str]:
 
 
 def _module(model: Model) -> str:
-    return "kling_gateway" if model.service == "kling" else model.developer
+    return {"kling": "kling_gateway", "kling-official": "kling_official"}.get(model.service, model.developer)
 
 
 class _Module:
@@ -173,7 +174,8 @@ def _docstring(model: Model, shown: dict[str, Param], order: list[str], source: 
     yield ""
     for line in rule_sentences(model):
         yield from wrap(line, WIDTH - 8, subsequent_indent="  ")
-    yield f"Source: {source if model.service == 'aimlapi' else 'the gateway documentation'}."
+    sources = {"aimlapi": source, "kling": "the gateway documentation"}
+    yield f"Source: {sources.get(model.service, model.source)}."
     yield '"""'
 
 

@@ -296,7 +296,7 @@ class KlingLipSync(TypedJob):
         mode: std is cheaper, pro is finer. One of text2video, audio2video.
         video_id: A clip of the service, by the id of the clip (not of the task). A text.
         video_url: The video to work on. A video (link, path or bytes).
-        text: The words to speak. A text of at most 120 characters.
+        text: The words, to be spoken or followed. A text of at most 120 characters.
         voice_id: The voice. A text.
         voice_language: The language of the voice. One of zh, en.
         voice_speed: How fast the voice speaks. A number from 0.8 to 2.0.

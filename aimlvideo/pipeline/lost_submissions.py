@@ -6,6 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 import anyio
 
@@ -248,16 +249,18 @@ class LostSubmissions:
     async def _search_list(self, tasks: TaskList, doubt: _Doubt) -> Generation | None:
         """Return the task that the service's list has under our id; None where it has none back to the submission."""
         entry, since = doubt.entry, self._sent_at(doubt) - WINDOW_MARGIN
-        for page in range(1, MOST_LIST_PAGES + 1):
+        place, cursor = tasks.place_of(entry.job), None
+        for _ in range(MOST_LIST_PAGES):
             try:
-                listed = await self.request_log.request(tasks.request(page, tasks.place_of(entry.job)), tasks.read)
+                question, read = tasks.request(place, cursor), partial(tasks.read, cursor)
+                listed, cursor = await self.request_log.request(question, read)
             except Rejected:
                 return None
             if ours := [one for one in listed if one.request_id == entry.progress.request_id]:
                 _name_further(entry, ours[0].id, (one.id for one in ours))
                 return ours[0]
             # Where the newest come first, there can only be older ones behind a task older than the submission.
-            if not listed or 0 < listed[-1].created_at < min(since, listed[0].created_at):
+            if cursor is None or (listed and 0 < listed[-1].created_at < min(since, listed[0].created_at)):
                 return None
         return None
 

@@ -152,10 +152,10 @@ class Pipeline:
 
     async def encoded(self, entry: Entry) -> VideoJob:
         """Return a job as it is sent. Raises as `_encode` does."""
-        limits = self.service.media
+        limits, service = self.service.media, self.service.name
         if not self._settings.local_files:
             limits = limits._replace(local_files=False)
-        return await _encode(entry.job, self._catalog(), limits, entry.run.spec.uploads)
+        return await _encode(entry.job, self._catalog(), limits, service, entry.run.spec.uploads)
 
     async def route(self, entry: Entry) -> bool:
         """Set a job on its way at its stage. True: it is to be submitted now, by whoever asks."""
@@ -238,12 +238,14 @@ def _own_limiters(settings: Settings) -> Limiters:
     return Limiters(slots, gate, polls, DownloadLimit(settings.downloads))
 
 
-async def _encode(job: VideoJob, catalog: Catalog, limits: MediaLimits, uploads: Uploads | None = None) -> VideoJob:
+async def _encode(
+    job: VideoJob, catalog: Catalog, limits: MediaLimits, service: str, uploads: Uploads | None = None
+) -> VideoJob:
     """Return the job as it is sent: its local pictures read and encoded, or uploaded, off the event loop.
 
     Raises UsageError for a file that cannot be sent, UploadFailed where the place for uploads does not take it.
     """
-    listed = model_of(job, catalog)
+    listed = model_of(job, catalog, service)
     model = listed if isinstance(listed, Model) else catalog.find(job.model)
     # Nearly every job: no thread is started for one that has only links.
     if model is None or all(_is_link(job.params.get(name)) for name in _media_names(model)):

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import inf
 from typing import NamedTuple, TypeVar
 
@@ -163,20 +164,20 @@ class LogReader:
 
     async def _tasks_at(self, place: str, tasks: TaskList) -> tuple[list[Generation], bool]:
         """Return the tasks that are listed at one place, and whether that is all of them."""
-        listed, last_page = list[Generation](), list[Generation]()
-        for number in range(1, MOST_PAGES + 1):
+        listed, last_page, cursor = list[Generation](), list[Generation](), None
+        for number in range(MOST_PAGES):
             try:
-                page = await self.request(tasks.request(number, place), tasks.read)
+                page, cursor = await self.request(tasks.request(place, cursor), partial(tasks.read, cursor))
             except Rejected as error:
                 # At once: there is no such list. Later: there is no further page, as at Kling after a thousand.
-                if number == 1:
+                if not number:
                     log.warning("the tasks at %s are not listed, and none of them is known: %s", place, error)
-                return listed, number == 1
-            if not page:
-                return listed, True
-            if page == last_page:  # a service that takes no notice of the number
+                return listed, not number
+            if page and page == last_page:  # a service that takes no notice of the cursor
                 break
             listed += page
+            if cursor is None:
+                return listed, True
             last_page = page
         return listed, False
 

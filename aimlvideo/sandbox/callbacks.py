@@ -17,7 +17,7 @@ from yarl import URL
 
 from aimlvideo.sandbox.generation import Generation, Phase
 from aimlvideo.sandbox.hostility import is_hostile, odd_text
-from aimlvideo.sandbox.kling_json import as_task
+from aimlvideo.sandbox.kling_json import as_callback
 from aimlvideo.sandbox.seeded_random import Dice
 from aimlvideo.sandbox.state import World
 
@@ -89,7 +89,7 @@ class CallbackSender:
 
     async def _deliver(self, session: aiohttp.ClientSession, generation: Generation, phase: Phase, host: str) -> None:
         behaviour = self._world.behaviour
-        body = json.dumps(as_task(behaviour, generation, phase, host)).encode()
+        body = json.dumps(as_callback(behaviour, generation, phase, host)).encode()
         if is_hostile(behaviour, "callbacks"):
             body = odd_text(behaviour, Dice(behaviour.seed, f"callback {generation.id} {phase}"), "callbacks", body)
         headers = {"Content-Type": "application/json"}

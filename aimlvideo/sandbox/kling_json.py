@@ -21,11 +21,14 @@ _REASONS = {
     "overloaded": "1303: parallel task over resource pack limit",
 }
 
+LISTED = "kling/tasks"
+"""The wire of tasks whose model a path names."""
+
 QUERY_SHAPES = ("native", "wrapped", "wrapped-url", "flat", "bare", "openai", "qiniu")
 
 
 def as_task(behaviour: Behaviour, generation: Generation, phase: Phase, host: str) -> dict[str, Any]:
-    """Return the native task object, which is also what a callback carries."""
+    """Return the native task object."""
     created = round(generation.created * 1000)
     task: dict[str, Any] = {
         "task_id": generation.id,
@@ -41,6 +44,29 @@ def as_task(behaviour: Behaviour, generation: Generation, phase: Phase, host: st
         if behaviour.odd_fields:
             task["final_unit_deduction"] = "1"
     return task
+
+
+def as_listed(behaviour: Behaviour, generation: Generation, phase: Phase, host: str) -> dict[str, Any]:
+    """Return the task object of a model that a path names."""
+    task = as_task(behaviour, generation, phase, host)
+    shown: dict[str, Any] = {
+        "id": generation.id,
+        "status": _FLAT[phase] if phase != "queued" else "submitted",
+        "message": task["task_status_msg"],
+        "create_time": task["created_at"],
+        "update_time": task["updated_at"],
+        "external_id": generation.external_task_id,
+    }
+    if phase == "completed":
+        shown["outputs"] = [{"type": "video", **_video(behaviour, generation, host)}]
+        shown["billing"] = [{"charge_type": "unit", "amount": f"{generation.price:g}", "package_type": "video"}]
+    return shown
+
+
+def as_callback(behaviour: Behaviour, generation: Generation, phase: Phase, host: str) -> dict[str, Any]:
+    """Return what a callback carries: the task object of its wire."""
+    shape = as_listed if generation.wire == LISTED else as_task
+    return shape(behaviour, generation, phase, host)
 
 
 def _video(behaviour: Behaviour, generation: Generation, host: str) -> dict[str, Any]:
@@ -64,7 +90,7 @@ def first_answer(behaviour: Behaviour, generation: Generation, host: str) -> dic
         case "bare":
             return {"task_id": generation.id, "status": "queued"}
     task = as_task(behaviour, generation, "queued", host)
-    return _native(task, dice)
+    return in_envelope(task, dice)
 
 
 def in_shape(
@@ -88,7 +114,7 @@ def in_shape(
         "openai": lambda: _openai(generation, phase, host, behaviour),
         "qiniu": lambda: _qiniu(task, generation, phase),
     }
-    shown = shapes.get(shape, lambda: _native(task, dice))()
+    shown = shapes.get(shape, lambda: in_envelope(task, dice))()
     return shown if word is None else _with_word(shown, word)
 
 
@@ -102,8 +128,9 @@ def _with_word(shown: dict[str, Any], word: str) -> dict[str, Any]:
     }
 
 
-def _native(task: dict[str, Any], dice: Dice) -> dict[str, Any]:
-    return {"code": 0, "message": "SUCCEED", "request_id": dice.letters("request", 32), "data": task}
+def in_envelope(data: Any, dice: Dice) -> dict[str, Any]:
+    """Return an answer with this in it, as Kling itself wraps it."""
+    return {"code": 0, "message": "SUCCEED", "request_id": dice.letters("request", 32), "data": data}
 
 
 def _wrapped(task: dict[str, Any], generation: Generation, phase: Phase) -> dict[str, Any]:

@@ -8,8 +8,11 @@ from base64 import urlsafe_b64decode
 from hashlib import sha256
 from typing import Any
 
-PATHS = ("/v1/videos/", "/account/costs")
-"""Where a token is wanted."""
+MODEL_PATHS = ("/text-to-video/", "/image-to-video/", "/omni-video/", "/motion-control/", "/tasks")
+"""Where a key in one part is wanted."""
+
+PATHS = ("/v1/videos/", "/account/costs", *MODEL_PATHS)
+"""Where a token is wanted, or a key in one part."""
 
 
 def is_good_token(token: str, pairs: tuple[str, ...] | None, now: float) -> bool:

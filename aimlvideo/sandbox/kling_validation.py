@@ -276,15 +276,16 @@ def _pictures(kind: str, body: Mapping[str, Any]) -> Iterator[Fault]:
             return
         for number, entry in enumerate(listed):
             image = entry.get("image") if isinstance(entry, dict) else None
-            yield from _picture(("image_list", number, "image"), image)
+            yield from picture_faults(("image_list", number, "image"), image)
     if kind == "image2video" and not body.get("image") and not body.get("image_tail"):
         yield Fault(("image",), "a picture", "nothing")
     for name in KINDS[kind].pictures:
         if inner.get(name):
-            yield from _picture((name,), inner[name])
+            yield from picture_faults((name,), inner[name])
 
 
-def _picture(path: tuple[str | int, ...], value: object) -> Iterator[Fault]:
+def picture_faults(path: tuple[str | int, ...], value: object) -> Iterator[Fault]:
+    """Yield what is wrong with a picture: a link, or the Base64 of one."""
     if not isinstance(value, str) or not value:
         yield Fault(path, "a link or Base64", shorten(value))
     elif value.startswith("data:"):

@@ -149,10 +149,10 @@ def _check_key(world: World, request: web.Request) -> None:
     if request.path.startswith(kling_official.PATHS):
         behaviour = world.behaviour
         # Kling issues keys in one part, too, which are sent as they are.
-        is_key = key in (allowed or ())
-        if not (
-            is_key or kling_official.is_good_token(key, behaviour.kling_pairs, time.time() + behaviour.kling_clock)
-        ):
+        is_key = key in allowed if allowed is not None else key.count(".") != 2 and not key.startswith("bad")
+        takes_tokens = not request.path.startswith(kling_official.MODEL_PATHS)
+        now = time.time() + behaviour.kling_clock
+        if not is_key and not (takes_tokens and kling_official.is_good_token(key, behaviour.kling_pairs, now)):
             raise Refusal("wrong key")
         return
     if key not in allowed if allowed is not None else key.startswith("bad"):

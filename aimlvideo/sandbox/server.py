@@ -18,6 +18,7 @@ from aimlvideo.sandbox.callbacks import CallbackSender
 from aimlvideo.sandbox.files import file_routes
 from aimlvideo.sandbox.film.studio import Studio
 from aimlvideo.sandbox.kling import kling_routes
+from aimlvideo.sandbox.kling_tasks import task_routes
 from aimlvideo.sandbox.middleware import CALLBACK_SENDER, STUDIO, WORLD, desk
 from aimlvideo.sandbox.model_pages import model_routes
 from aimlvideo.sandbox.responses import as_json
@@ -26,7 +27,7 @@ from aimlvideo.sandbox.state import World
 HOST = "127.0.0.1"
 
 _LARGEST_BODY = 128 * 1024 * 1024
-_ROUTES = (aimlapi_routes, kling_routes, account_routes, model_routes, file_routes)
+_ROUTES = (aimlapi_routes, kling_routes, task_routes, account_routes, model_routes, file_routes)
 
 
 class Sandbox:

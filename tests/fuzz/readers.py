@@ -70,7 +70,7 @@ def _service(name: str) -> Callable[[bytes], None]:
             lambda: wire.parse_submission(answer, "av-1"),
             lambda: wire.parse_status(answer, "g"),
             lambda: service.helper and service.helper.read(answer),
-            lambda: getattr(service.lookup, "tasks", None) and service.lookup.tasks.read(answer),
+            lambda: getattr(service.lookup, "tasks", None) and service.lookup.tasks.read(None, answer),
             lambda: service.packs and service.packs.read(answer),
         ):
             with suppress(VideoError):

@@ -117,6 +117,55 @@ async def test_the_official_root_wants_a_signed_token_or_a_key_in_one_part(autho
         assert asked.status == status
 
 
+async def test_tasks_of_models_that_a_path_names_are_asked_for_together_and_listed_newest_first() -> None:
+    async with visiting() as visitor:
+        names = []
+        for number in range(3):
+            body = {"prompt": "p", "options": {"external_task_id": f"mine-{number}"}}
+            accepted = (await visitor.post("/text-to-video/kling-3.0-turbo", body)).json
+            names.append(accepted["data"]["id"])
+            assert (accepted["data"]["status"], accepted["data"]["external_id"]) == ("submitted", f"mine-{number}")
+        both = (await visitor.get("/tasks", task_ids=f"{names[0]},{names[2]},nobody")).json["data"]
+        assert [task["id"] for task in both] == [names[0], names[2]]
+        mine = (await visitor.get("/tasks", external_task_ids="mine-1")).json["data"]
+        assert [task["id"] for task in mine] == [names[1]]
+        assert (await visitor.get("/tasks", task_ids="a", external_task_ids="b")).json["code"] == 1201
+        page = (await visitor.post("/tasks", {"limit": 2})).json["data"]
+        assert [task["id"] for task in page["result"]] == names[:0:-1]
+        assert page["has_more"]
+        rest = (await visitor.post("/tasks", {"cursor": page["next_cursor"]})).json["data"]
+        assert ([task["id"] for task in rest["result"]], rest["has_more"]) == ([names[0]], False)
+        again = await visitor.post("/text-to-video/kling-3.0", {"prompt": "p", "options": body["options"]})
+        assert "unique" in again.json["message"]
+
+
+@for_each(
+    ("path", "body", "field"),
+    [
+        ("text-to-video/kling-3.0", {"prompt": "p", "model_name": "kling-3.0"}, "model_name"),
+        ("text-to-video/kling-3.0", {"prompt": "p", "settings": {"duration": "5"}}, "settings.duration"),
+        ("text-to-video/kling-3.0-turbo", {"prompt": "p", "settings": {"audio": "off"}}, "settings.audio"),
+        ("image-to-video/kling-3.0", {"contents": [{"type": "prompt", "text": "p"}]}, "contents"),
+        ("image-to-video/kling-3.0-turbo", {"contents": [{"type": "last_frame", "url": PICTURE}]}, "contents.0.type"),
+        ("motion-control/kling-3.0", {"contents": []}, "settings.character_orientation"),
+    ],
+)
+async def test_a_wrong_body_for_a_model_that_a_path_names_is_refused_by_field(
+    path: str, body: dict[str, Any], field: str
+) -> None:
+    async with visiting(kling_http_200=0.0) as visitor:
+        refused = await visitor.post(f"/{path}", body)
+        assert (refused.status, refused.json["code"]) == (400, 1201)
+        assert f"{field}: expected" in refused.json["message"]
+        assert visitor.sandbox.stats()["accepted"] == 0
+
+
+async def test_models_that_a_path_names_are_opened_by_no_token() -> None:
+    async with visiting(kling_pairs=(PAIR,), kling_http_200=0.0) as visitor:
+        asked = await visitor.get("/tasks", headers={"Authorization": token()}, task_ids="nobody")
+        assert asked.status == 401
+
+
 async def test_the_official_account_has_packs_of_units() -> None:
     async with visiting() as visitor:
         headers = {"Authorization": token()}

@@ -1,4 +1,8 @@
-"""Models that are asked for at several endpoints, by `endpoints.json`: their entries, and which one a job is for."""
+"""Models that are asked for at several endpoints: their entries, and which endpoint a job is for.
+
+Their facts are in two files: `endpoints.json`, where a body names the model, and `model_paths.json`, where the path
+does.
+"""
 
 from __future__ import annotations
 
@@ -15,43 +19,51 @@ from aimlvideo.errors import Problem
 NAMED = "endpoint"
 """The field of a job that names its endpoint. It is not sent."""
 
-_SENDING = ("sent_as", "entries", "inside", "other_queries", "external_id", "sends_model", "default_model", "marks")
+_SENDING = (
+    "sent_as", "entries", "inside", "contents", "other_queries", "external_id", "sends_model", "default_model", "marks",
+)  # fmt: skip
 
 
-@lru_cache(maxsize=1)
-def endpoint_facts() -> dict[str, Any]:
-    """Return the content of `endpoints.json`, as it is."""
-    content: dict[str, Any] = json.loads(pkgutil.get_data("aimlvideo.core.catalog", "endpoints.json") or b"{}")
+@lru_cache(maxsize=2)
+def endpoint_facts(*, model_in_path: bool = False) -> dict[str, Any]:
+    """Return the content of `endpoints.json`, or of `model_paths.json`, as it is."""
+    name = "model_paths.json" if model_in_path else "endpoints.json"
+    content: dict[str, Any] = json.loads(pkgutil.get_data("aimlvideo.core.catalog", name) or b"{}")
     return content
 
 
 def endpoint_entries() -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
     """Return an entry, in the form of catalog.json, for each model that is listed, and one for all others."""
-    facts = endpoint_facts()
-    listed = {name: _entry(facts, model) for name, model in facts["models"].items()}
+    families = (endpoint_facts(), endpoint_facts(model_in_path=True))
+    listed = {name: _entry(facts, model, name) for facts in families for name, model in facts["models"].items()}
+    facts = families[0]
     shared = {name: facts["unlisted"][name] for name in ("pattern", "elsewhere")}
     return listed, {**shared, **_entry(facts, facts["unlisted"])}
 
 
-def _entry(facts: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
+def _entry(facts: Mapping[str, Any], model: Mapping[str, Any], model_id: str = "") -> dict[str, Any]:
     """Return a model's entry: what all its endpoints take together, and what each takes."""
     own = list(model["endpoints"])
     only = model.get("stands_for_endpoint") is True
     more = (
         [] if only else [name for name, raw in facts["endpoints"].items() if raw.get("any_model") and name not in own]
     )
-    endpoints = {name: _at_endpoint(facts, name, model) for name in (*own, *more)}
+    endpoints = {name: _at_endpoint(facts, name, model, model_id) for name in (*own, *more)}
     params: dict[str, Any] = {}
     for name in own:
         for field, raw in endpoints[name]["params"].items():
             # Required at one endpoint is not required of the model: what is missing is said once the endpoint is known.
-            params.setdefault(field, raw if len(own) == 1 else {**raw, "required": False})
+            known = params.setdefault(field, raw if len(own) == 1 else {**raw, "required": False})
+            if choices := [
+                choice for choice in raw.get("choices", ()) if choice not in known.get("choices", (choice,))
+            ]:
+                params[field] = {**known, "choices": [*known["choices"], *choices]}
     if len(endpoints) > 1:
         params[NAMED] = {"type": "string", "choices": list(endpoints)}
     service, *others = facts["services"]
     return {
         "developer": facts["developer"],
-        "path": facts["path"],
+        "path": facts["path"] or endpoints[own[0]]["path"],
         "service": service,
         "other_services": others,
         "source": _sources(facts, model),
@@ -62,7 +74,7 @@ def _entry(facts: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
-def _at_endpoint(facts: Mapping[str, Any], name: str, model: Mapping[str, Any]) -> dict[str, Any]:
+def _at_endpoint(facts: Mapping[str, Any], name: str, model: Mapping[str, Any], model_id: str) -> dict[str, Any]:
     raw, without = facts["endpoints"][name], set(model.get("without", ()))
     own, changed = raw.get("own_fields", {}), model.get("params", {})
     fields = [field for field in raw["fields"] if field not in without]
@@ -73,7 +85,7 @@ def _at_endpoint(facts: Mapping[str, Any], name: str, model: Mapping[str, Any]) 
         del params["external_task_id"]
     rules = [*raw["rules"], *(rule for shared in raw.get("shared_rules", ()) for rule in facts["rules"][shared])]
     if name in model["endpoints"]:
-        rules += model.get("rules", [])
+        rules += [rule for rule in model.get("rules", []) if _names(rule) <= params.keys()]
     gone = [field for field in raw["fields"] if field in without]
     rules = [_without(rule, set(gone)) for rule in rules if _still_holds(rule, set(gone))]
     for rule in [rule for rule in rules if rule["kind"] == "required_unless" and len(rule["fields"]) == 1]:
@@ -83,20 +95,26 @@ def _at_endpoint(facts: Mapping[str, Any], name: str, model: Mapping[str, Any]) 
         params[rule["fields"][0]] = {**params[rule["fields"][0]], "required": True, "min_length": 1}
     if gone:
         rules.append({"kind": "forbidden", "fields": gone, "source": model.get("source", "")})
-    sending = {key: raw[key] for key in _SENDING if key in raw}
-    sending["sends_model"] = not (raw.get("any_model") or model.get("stands_for_endpoint"))
+    in_path = facts.get("model_in_path", False)
+    sending = {"inside": facts.get("inside", {})} | {key: raw[key] for key in _SENDING if key in raw}
+    sending["sends_model"] = not (raw.get("any_model") or model.get("stands_for_endpoint") or in_path)
     return {
         "developer": facts["developer"],
-        "path": f"{facts['path']}/{name}",
+        "path": f"{facts['path']}/{name}" + (f"/{model_id}" if in_path else ""),
         "service": facts["services"][0],
         "service_names": {theirs: ours for ours, theirs in raw.get("sent_as", {}).items()},
         "source": _sources(facts, raw),
         "endpoint": name,
         "params": params,
         "rules": rules,
-        "sending": sending,
+        "sending": {**sending, "model_in_path": in_path},
         "example": raw.get("example", {}),
     }
+
+
+def _names(rule: Mapping[str, Any]) -> set[str]:
+    """Return the parameters of which a rule speaks."""
+    return set(map(Rule.param_of, (*rule["fields"], *rule.get("if", ()))))
 
 
 def _still_holds(rule: Mapping[str, Any], gone: set[str]) -> bool:
@@ -136,7 +154,7 @@ def _choice(model: Model, names: frozenset[str]) -> Model | Problem:
     chosen = min(fitting, key=lambda endpoint: len(_unknown(endpoint, names)), default=None)
     chosen = chosen or next(iter(model.endpoints.values()))
     for name in sorted(_unknown(chosen, names)):
-        if takers := _takers(name, endpoint_facts()):
+        if takers := _takers(name, chosen):
             expected = f"a field of {chosen.endpoint}, the endpoint of {model.id} that these fields are for"
             return Problem(name, expected, "a field of another one", f"{takers}; or name the endpoint in the job")
     return chosen
@@ -164,8 +182,8 @@ def _named(model: Model, named: Any) -> Model | Problem:
         endpoint_model = near[0] if len(near) == 1 else None
     if endpoint_model is not None:
         return endpoint_model
-    others = endpoint_facts()["endpoints"].get(plain)
-    hint = f"{plain} takes {', '.join(_models_at(plain, endpoint_facts()))}" if others else ""
+    facts = _facts_of(next(iter(model.endpoints.values())))
+    hint = f"{plain} takes {', '.join(_models_at(plain, facts))}" if plain in facts["endpoints"] else ""
     return Problem(NAMED, f"one of {', '.join(model.endpoints)}", repr(named)[:60], hint)
 
 
@@ -178,6 +196,10 @@ def _unknown(endpoint: Model, names: frozenset[str]) -> set[str]:
     return {name for name in names if _field(endpoint, name) not in endpoint.params}
 
 
+def _facts_of(endpoint: Model) -> dict[str, Any]:
+    return endpoint_facts(model_in_path=endpoint.sending.model_in_path)
+
+
 def _field(endpoint: Model, name: str) -> str:
     """Return a field's name here, from the one that the service or somebody else gives it."""
     if name in endpoint.params:
@@ -185,9 +207,10 @@ def _field(endpoint: Model, name: str) -> str:
     return endpoint.service_names.get(name) or canonical_name(name, endpoint.params) or name
 
 
-def _takers(field: str, facts: Mapping[str, Any]) -> str:
-    """Say which endpoints a field decides for, and which models are asked for there; else nothing."""
-    takers = [name for name, raw in facts["endpoints"].items() if _decides(raw, field)]
+def _takers(field: str, chosen: Model) -> str:
+    """Say which endpoints beside the chosen one a field decides for, and which models are asked for there."""
+    facts = _facts_of(chosen)
+    takers = [name for name, raw in facts["endpoints"].items() if name != chosen.endpoint and _decides(raw, field)]
     return "; ".join(f"{name} takes it ({', '.join(_models_at(name, facts))})" for name in takers)
 
 

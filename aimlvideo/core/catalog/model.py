@@ -171,19 +171,23 @@ class _Sending(NamedTuple):
     """How an endpoint's parameters are sent, and what follows from them.
 
     `sent_as`: a parameter's name in a request, where it is another one; `entries`: the key of a list's plain entries,
-    which are sent as objects; `inside`: the objects in which parameters are grouped. A job that has all fields of one
-    of the `marks` may be meant for this endpoint. `other_queries`: where else a task may be asked about. `external_id`:
-    whether it takes an id of our own. `sends_model`: whether the model is sent; else `default_model` is, where named.
+    which are sent as objects; `inside`: the objects in which parameters are grouped; `contents`: the `type` under which
+    a parameter is sent as an entry of the list of that name. A job that has all fields of one of the `marks` may be
+    meant for this endpoint. `other_queries`: where else a task may be asked about. `external_id`: whether it takes an
+    id of our own. `sends_model`: whether the model is sent; else `default_model` is, where named. `model_in_path`:
+    whether the path names it, in place of the body.
     """
 
     sent_as: Mapping[str, str] = MappingProxyType({})
     entries: Mapping[str, str] = MappingProxyType({})
     inside: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    contents: Mapping[str, str] = MappingProxyType({})
     marks: tuple[tuple[str, ...], ...] = ()
     other_queries: tuple[str, ...] = ()
     external_id: bool = True
     sends_model: bool = True
     default_model: str = ""
+    model_in_path: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -349,11 +353,13 @@ def _read_sending(raw: Any) -> _Sending:
         sent_as=dict(raw.get("sent_as", {})),
         entries=dict(raw.get("entries", {})),
         inside={str(name): tuple(fields) for name, fields in raw.get("inside", {}).items()},
+        contents=dict(raw.get("contents", {})),
         marks=tuple(tuple(mark) for mark in raw.get("marks", ())),
         other_queries=tuple(raw.get("other_queries", ())),
         external_id=raw.get("external_id", True) is True,
         sends_model=raw.get("sends_model", True) is True,
         default_model=str(raw.get("default_model", "")),
+        model_in_path=raw.get("model_in_path") is True,
     )
 
 

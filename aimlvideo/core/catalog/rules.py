@@ -38,7 +38,7 @@ def _sentence(rule: Rule) -> str:
     names, first = " and ".join(rule.fields), next(iter(rule.fields), "")
     condition, with_condition = _condition(rule), _with_condition(rule)
     amount = {"exactly_one": "Exactly", "at_least_one": "At least"}.get(rule.kind, "Only")
-    others, is_or_are = " or ".join(rule.fields[1:]), "are" if len(rule.fields) > 1 else "is"
+    others, is_or_are = _others(rule), "are" if len(rule.fields) > 1 else "is"
     by_kind = {
         "needs": f"{first} needs {others}",
         "steps": f"{first} is {rule.offset} more than a multiple of {rule.limit}",
@@ -121,6 +121,10 @@ def _or(values: tuple[Any, ...]) -> str:
     return " or ".join(map(str, values))
 
 
+def _others(rule: Rule) -> str:
+    return " or ".join(rule.fields[1:]).replace("|", " or ")
+
+
 def _condition(rule: Rule) -> str:
     terms = [*(f"{name}={value}" for name, value in rule.when.items()), *rule.conditions]
     return " and ".join(term.replace("|", " or ") for term in terms)
@@ -153,7 +157,7 @@ def _at_least_one(rule: Rule, model: Model, params: Params) -> Iterator[Problem]
 
 def _required_unless(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
     if all(_term_holds(name, params, model) == "no" for name in rule.fields):
-        yield Problem(rule.fields[0], f"required without {' or '.join(rule.fields[1:])}", "nothing")
+        yield Problem(rule.fields[0], f"required without {_others(rule)}", "nothing")
 
 
 def _required_when(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:

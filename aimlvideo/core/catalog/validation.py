@@ -191,15 +191,15 @@ def _about_model(job: VideoJob, catalog: Catalog, service: str) -> Iterator[Prob
         yield Problem("model", "a model", "none", f"{hint}, or give --model MODEL")
     elif not isinstance(name, str):
         yield Problem("model", "the id of a model, as text", preview(name))
-    elif model := catalog.find(name):
-        hint = f"it belongs to {' and '.join(model.services)}: use --service {model.service}"
-        yield Problem("model", f"a model of service {service}", repr(name), hint)
-    elif how := catalog.made_elsewhere(name, service):
-        yield Problem("model", "a known model", repr(name), f"it is one of {how}, which this release does not speak")
     elif catalog.find_unlisted(name, service):
         # A warning, not a problem: a gateway gets new models more often than this package is released.
         shared = f"not known here, checked by what all such models of service {service} share"
         yield Problem("model", shared, repr(name), warning=True)
+    elif model := catalog.find(name):
+        hint = f"it belongs to {' and '.join(model.services)}: use --service {model.service}"
+        yield Problem("model", f"a model of service {service}", repr(name), hint)
+    elif how := catalog.made_elsewhere(name, service):
+        yield Problem("model", "a known model", repr(name), f"it is one of {how}, which this release does not know")
     else:
         nearest = ", ".join(near for near in catalog.nearest(name) if _serves(catalog, near, service))
         hint = (f"did you mean {nearest}? " if nearest else "") + "new models: aimlvideo models --refresh"

@@ -132,14 +132,15 @@ class RequestLog(NamedTuple):
 
 
 class TaskList(NamedTuple):
-    """The service's lists of its tasks, newest first, one at each place: a page for each number from 1 on.
+    """The service's lists of its tasks, newest first, one at each place: a page for each cursor (None: the first).
 
-    `place_of` says where a job's task is listed. `places` returns all of them, each with whether its tasks show the ids
-    that we chose: at some the service is told none.
+    `read` takes the cursor that was asked with, and the answer; it returns a page and the cursor of the next, None
+    where none follows. `place_of` says where a job's task is listed. `places` returns all of them, each with whether
+    its tasks show the ids that we chose: at some the service is told none.
     """
 
-    request: Callable[[int, str], Request]
-    read: Callable[[Answer], list[Generation]]
+    request: Callable[[str, str | None], Request]
+    read: Callable[[str | None, Answer], tuple[list[Generation], str | None]]
     place_of: Callable[[VideoJob], str]
     places: Callable[[], Mapping[str, bool]]
 

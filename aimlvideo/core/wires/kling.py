@@ -38,14 +38,26 @@ _BARE_ID = re.compile(r"(?=.*[0-9])[A-Za-z0-9_-]{8,}")
 """An id and no word."""
 _PLAIN_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 MODELS_SERVICE = "kling"
-"""The service of the catalogue whose models these are."""
+"""The service of the catalogue whose models a gateway takes."""
+TASKS = "/tasks"
+"""Where tasks of models that a path names are asked for and listed, whatever their endpoint."""
 
 
 class Kling:
-    """The wire of a Kling-style gateway. A model's tasks are below the path that `path_of` names, else below `root`."""
+    """The wire of a Kling-style gateway. A model's tasks are below the path that `path_of` names, else below `root`.
 
-    def __init__(self, *, legacy: bool = False, path_of: PathOf = lambda model: None, root: str = ROOT) -> None:
-        self._path_of, self._below = path_of, root
+    Models that a path names are asked about together, at `TASKS`.
+    """
+
+    def __init__(
+        self,
+        *,
+        legacy: bool = False,
+        path_of: PathOf = lambda model: None,
+        root: str = ROOT,
+        service: str = MODELS_SERVICE,
+    ) -> None:
+        self._path_of, self._below, self._service = path_of, root, service
         self._places: OrderedDict[str, Request] = OrderedDict()
 
     def submission(self, job: VideoJob, request_id: str, callback_url: str | None = None) -> Request:
@@ -53,16 +65,15 @@ class Kling:
 
         Raises Rejected where no endpoint takes such a job.
         """
-        endpoint = _endpoint_of(job)
-        body = _body_of(job, endpoint)
-        if endpoint.sending.external_id:
-            body[ID_FIELD] = request_id
-        if callback_url:
-            # A job's own callback URL wins: somebody waits there.
-            body.setdefault("callback_url", callback_url)
+        endpoint = _endpoint_of(job, self._service)
+        ours = {ID_FIELD: request_id} if endpoint.sending.external_id else {}
+        # A job's own callback URL wins: somebody waits there.
+        theirs = {"callback_url": callback_url} if callback_url else {}
+        body = _body_of(job, endpoint, {**theirs, **flattened(endpoint, job.params), **ours})
         # A job's own id may have letters that no header can hold.
         headers = {"X-Client-Request-Id": request_id} if _PLAIN_ID.fullmatch(request_id) else {}
-        return Request("POST", f"{self._root(job)}/{endpoint.endpoint}", body=body, headers=headers)
+        path = endpoint.path if endpoint.sending.model_in_path else f"{self._root(job)}/{endpoint.endpoint}"
+        return Request("POST", path, body=body, headers=headers)
 
     def parse_submission(self, answer: Answer, request_id: str) -> Generation:
         """Return the generation that a submission's answer names.
@@ -96,15 +107,20 @@ class Kling:
         """
         if (place := self._places.get(generation_id)) is not None:
             return (place,)
-        return tuple(
+        endpoints = _possible_endpoints(job, self._service)
+        in_body = [endpoint for endpoint in endpoints if not endpoint.sending.model_in_path]
+        questions = [
             Request("GET", path)
-            for endpoint in _possible_endpoints(job)
+            for endpoint in in_body
             for path in (
                 f"{self._root(job)}/{endpoint.endpoint}/{quote(generation_id, safe='')}",
                 # The gateway's documents show these tasks under other paths too; the one that answers is remembered.
                 *(query.format(task_id=quote(generation_id, safe="")) for query in endpoint.sending.other_queries),
             )
-        )
+        ]
+        if len(in_body) < len(endpoints):
+            questions.append(Request("GET", TASKS, (("task_ids", generation_id),)))
+        return tuple(questions)
 
     def remember(self, generation_id: str, question: Request) -> None:
         """Note where a task was found."""
@@ -163,44 +179,6 @@ _ENDPOINTS_BELOW = "videos"
 _NO_VERSION = re.compile(r"/v1/ai/[^/]+/kling$")
 
 
-def _external_task_request(request_id: str, job: VideoJob, root: str) -> Request:
-    """Return the question about a task by the `external_task_id` that we chose: Kling itself answers it."""
-    endpoint = _submission_endpoint(job) or _endpoint_of(job)
-    return Request("GET", f"{root}/{endpoint.endpoint}/{quote(request_id, safe='')}")
-
-
-def _takes_external_id(job: VideoJob) -> bool:
-    """Tell whether the endpoint of a job takes an id that we choose."""
-    endpoint = _submission_endpoint(job)
-    return endpoint is not None and endpoint.sending.external_id
-
-
-def _read_external_task(answer: Answer, request_id: str) -> Generation | None:
-    """Return the task found by our id: None where there is none, or where the answer is about something else."""
-    task = Task.read(answer)
-    return task.as_generation(task.id) if task.id and task.external_id == request_id else None
-
-
-def _list_request(page: int, place: str, root: str) -> Request:
-    """Return the question for a page of the tasks at an endpoint, newest first; the first page is 1."""
-    return Request("GET", f"{root}/{place}", (("pageNum", str(page)), ("pageSize", str(LIST_ROWS))))
-
-
-def _place_of(job: VideoJob) -> str:
-    """Return the endpoint at which a job's task is listed."""
-    return (_submission_endpoint(job) or _endpoint_of(job)).endpoint
-
-
-def _places() -> dict[str, bool]:
-    """Return all endpoints, each with whether it takes an id that we choose."""
-    return {name: raw.get("external_id", True) for name, raw in endpoint_facts()["endpoints"].items()}
-
-
-def _read_list(answer: Answer) -> list[Generation]:
-    """Return the tasks of a page, each with the id that was chosen for it."""
-    return [task.as_generation(task.id) for task in Task.read_page(answer) if task.id]
-
-
 def _helper_request(name: str, params: Mapping[str, Any], root: str) -> Request:
     """Return a call that prepares a task, such as `identify-face`. Raises InvalidJobs where it lacks something."""
     helpers: dict[str, Any] = endpoint_facts()["helpers"]
@@ -226,53 +204,70 @@ def _read_helper(answer: Answer) -> dict[str, Any]:
     return dict(read_data(answer))
 
 
-def _endpoint_of(job: VideoJob) -> Model:
+def _endpoint_of(job: VideoJob, service: str) -> Model:
     """Return the endpoint that takes a job, as its catalogue entry. Raises Rejected, by name, where none does."""
-    endpoint = model_of(job, load_catalog(), MODELS_SERVICE)
+    endpoint = model_of(job, load_catalog(), service)
     if isinstance(endpoint, Model):
         return endpoint
     raise Rejected(str(endpoint or f"no endpoint is known for model {job.model[:100]!r}"))
 
 
-def _possible_endpoints(job: VideoJob | None) -> list[Model]:
-    """Return the endpoint of a job, else those of its model, else all that there are, each once."""
-    catalog, in_order = load_catalog(), endpoint_facts()["endpoints"]
+def _possible_endpoints(job: VideoJob | None, service: str) -> list[Model]:
+    """Return the endpoint of a job, else those of its model, else all of the service, each once."""
+    catalog = load_catalog()
     # Without parameters nobody knows which endpoint took the job: an id from elsewhere is asked for at each.
-    if job is not None and job.params and (endpoint := _submission_endpoint(job)):
+    if job is not None and job.params and (endpoint := _submission_endpoint(job, service)):
         return [endpoint]
     model = catalog.find(job.model) if job is not None and job.model else None
-    models = [model] if model is not None and model.endpoints else list(catalog)
-    endpoints: dict[str, Model] = {}
+    is_known = model is not None and model.endpoints and service in model.services
+    models = [model] if model is not None and is_known else [one for one in catalog if service in one.services]
+    endpoints: dict[tuple[bool, str], Model] = {}
     for one in models:
         for name, endpoint in one.endpoints.items():
-            endpoints.setdefault(name, endpoint)
-    return sorted(endpoints.values(), key=lambda endpoint: list(in_order).index(endpoint.endpoint))
+            endpoints.setdefault((endpoint.sending.model_in_path, name), endpoint)
+    in_order = [(False, name) for name in endpoint_facts()["endpoints"]]
+    last = sorted(key for key in endpoints if key not in in_order)
+    return [endpoints[key] for key in (*in_order, *last) if key in endpoints]
 
 
-def _submission_endpoint(job: VideoJob) -> Model | None:
+def _submission_endpoint(job: VideoJob, service: str) -> Model | None:
     """Return where a job was submitted, also one that no endpoint would take today: an earlier release sent it."""
     catalog = load_catalog()
-    chosen = model_of(job, catalog, MODELS_SERVICE)
-    if not isinstance(chosen, Model) and (form := catalog.find_unlisted(job.model, MODELS_SERVICE)):
+    chosen = model_of(job, catalog, service)
+    if not isinstance(chosen, Model) and (form := catalog.find_unlisted(job.model, service)):
         chosen = choose_endpoint(form, job.params)
     return chosen if isinstance(chosen, Model) else None
 
 
-def _body_of(job: VideoJob, endpoint: Model) -> dict[str, Any]:
-    """Return a submission's body: the service's own names, durations as texts, entries as objects."""
+def _body_of(job: VideoJob, endpoint: Model, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a submission's body: the service's own names, entries as objects, parameters in their groups.
+
+    Where the body names the model, durations are texts.
+    """
     sending, body = endpoint.sending, {}
-    for name, value in flattened(endpoint, job.params).items():
+    for name, value in params.items():
         if name != NAMED:
             entries = value if name not in sending.entries else _as_objects(value, sending.entries[name])
-            body[sending.sent_as.get(name, name)] = _with_texts(name, entries)
+            body[sending.sent_as.get(name, name)] = entries if sending.model_in_path else _with_texts(name, entries)
+    if contents := [*_contents(body, sending.contents), *body.pop("contents", ())]:
+        body["contents"] = contents
     for group, names in sending.inside.items():
         inner = {theirs: body.pop(theirs) for name in names if (theirs := sending.sent_as.get(name, name)) in body}
-        body[group] = inner
+        body |= {group: inner} if inner else {}
     model = job.model if sending.sends_model else sending.default_model
     if not model:
         return body
     # With `model` alone, Kling makes and bills a kling-v1 clip.
     return {"model_name": model, "model": model, **body}
+
+
+def _contents(body: dict[str, Any], types: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Take the parameters that are sent as entries of `contents` out of a body; return the entries."""
+    return [
+        {"type": kind, "text" if kind == "prompt" else "url": body.pop(name)}
+        for name, kind in types.items()
+        if name in body
+    ]
 
 
 def _as_objects(entries: Any, key: str) -> Any:
@@ -306,15 +301,66 @@ def read_callback(body: Any) -> Callback | None:
     return Callback(task.id, task.external_id, State.named(task.status))
 
 
-class TasksBelow:
-    """How tasks are found and listed below a root, and the calls there that prepare one."""
+class Tasks:
+    """How a service's tasks are found and listed, below a root and at `TASKS`, and the calls that prepare one."""
 
-    def __init__(self, root: str) -> None:
-        find = partial(_external_task_request, root=root)
-        self.lookup = LookupById(find, _read_external_task, 200 / 60, _takes_external_id)
-        self.tasks = TaskList(partial(_list_request, root=root), _read_list, _place_of, _places)
+    def __init__(self, root: str, service: str) -> None:
+        self._root, self._service = root, service
+        self.lookup = LookupById(self._find, _read_found, 200 / 60, self._takes_ids)
+        self.list = TaskList(self._page, _read_page, self._place_of, self._places)
         self.helper = Helper(partial(_helper_request, root=root), _read_helper)
 
+    def _endpoint(self, job: VideoJob) -> Model:
+        return _submission_endpoint(job, self._service) or _endpoint_of(job, self._service)
 
-_TASKS = TasksBelow(ROOT)
+    def _find(self, request_id: str, job: VideoJob) -> Request:
+        """Return the question about a task by the `external_task_id` that we chose: Kling itself answers it."""
+        endpoint = self._endpoint(job)
+        if endpoint.sending.model_in_path:
+            return Request("GET", TASKS, (("external_task_ids", request_id),))
+        return Request("GET", f"{self._root}/{endpoint.endpoint}/{quote(request_id, safe='')}")
+
+    def _takes_ids(self, job: VideoJob) -> bool:
+        """Tell whether the endpoint of a job takes an id that we choose, and finds its task by it."""
+        endpoint = _submission_endpoint(job, self._service)
+        if endpoint is None or not endpoint.sending.external_id:
+            return False
+        # Several ids are asked for with commas between them: one that has a comma is found by nobody.
+        return not endpoint.sending.model_in_path or "," not in str(job.params.get(ID_FIELD, ""))
+
+    def _page(self, place: str, cursor: str | None) -> Request:
+        """Return the question for a page of the tasks at a place, newest first."""
+        if place == TASKS:
+            kind = {"key": "product_type", "values": ["video"]}
+            return Request("POST", TASKS, body={"cursor": cursor or "", "limit": LIST_ROWS, "filters": [kind]})
+        return Request("GET", f"{self._root}/{place}", (("pageNum", cursor or "1"), ("pageSize", str(LIST_ROWS))))
+
+    def _place_of(self, job: VideoJob) -> str:
+        """Return where a job's task is listed."""
+        endpoint = self._endpoint(job)
+        return TASKS if endpoint.sending.model_in_path else endpoint.endpoint
+
+    def _places(self) -> dict[str, bool]:
+        """Return all places, each with whether its tasks have an id that we choose."""
+        places: dict[str, bool] = {}
+        for endpoint in _possible_endpoints(None, self._service):
+            places[TASKS if endpoint.sending.model_in_path else endpoint.endpoint] = endpoint.sending.external_id
+        return places
+
+
+def _read_found(answer: Answer, request_id: str) -> Generation | None:
+    """Return the task found by our id: None where there is none, or where the answer is about something else."""
+    task = Task.read(answer)
+    return task.as_generation(task.id) if task.id and task.external_id == request_id else None
+
+
+def _read_page(cursor: str | None, answer: Answer) -> tuple[list[Generation], str | None]:
+    """Return the tasks of a page, each with the id that was chosen for it, and the cursor of the next page."""
+    tasks, following = Task.read_page(answer)
+    if following is None and tasks:
+        following = str(int(cursor or "1") + 1)
+    return [task.as_generation(task.id) for task in tasks if task.id], following or None
+
+
+_TASKS = Tasks(ROOT, MODELS_SERVICE)
 LOOKUP, HELPER = _TASKS.lookup, _TASKS.helper

@@ -58,6 +58,8 @@ TASK_LINK_FIELDS: tuple[tuple[str, ...], ...] = (
 )
 """Where the clips' links stand: the first place that has any, in the innermost layer that has one. `watermark_url`
 beside them is another file, and is never taken."""
+OTHER_OUTPUTS = ("image", "audio", "voice", "element")
+"""The `type` of what may stand in a list of links, and is no clip."""
 REASON_FIELDS = (("task_status_msg",), ("fail_reason",), ("error", "message"), ("error", "code"), ("error",))
 
 PASSING_CODES = {1302: "rate", 1303: "outstanding"}
@@ -108,6 +110,7 @@ class Task:
     links: tuple[str, ...]
     reason: str | None
     units: float | None
+    dollars: float | None
     has_fields: bool
     """Whether the answer speaks of a task at all."""
     created_at: float = 0.0
@@ -138,15 +141,21 @@ class Task:
         raise _as_error(answer, request_id)
 
     @classmethod
-    def read_page(cls, answer: Answer) -> list[Task]:
-        """Return the tasks of a page of the service's list; raise the error that the answer amounts to."""
+    def read_page(cls, answer: Answer) -> tuple[list[Task], str | None]:
+        """Return the tasks of a page of the service's list; raise the error that the answer amounts to.
+
+        Beside them stands the cursor of the next page, empty where none follows; None where pages are counted.
+        """
         body = Body.of(answer)
         if body is None or answer.status >= 300 or _stated_error(body) is not None:
             raise _as_error(answer, None)
-        rows = body.get("data")
+        rows, cursor = body.get("data"), None
+        if isinstance(rows, dict):
+            cursor = (as_text(rows.get("next_cursor")) or "") if rows.get("has_more") is not False else ""
+            rows = rows.get("result")
         if not isinstance(rows, list):
             raise Unclear("the answer lists no tasks", status=answer.status)
-        return [_task(_layers(Body(row))) for row in rows if isinstance(row, dict)]
+        return [_task(_layers(Body(row))) for row in rows if isinstance(row, dict)], cursor
 
     @classmethod
     def of_callback(cls, body: object) -> Task | None:
@@ -171,6 +180,7 @@ class Task:
             video_urls=self.links,
             error=failure_text(self.reason or "", self.status) if failed else None,
             cost_units=self.units if completed or failed else None,
+            cost_usd=self.dollars if completed or failed else None,
             request_id=self.external_id,
             named_id=self.id,
             created_at=self.created_at,
@@ -349,7 +359,8 @@ def _task(layers: list[Body]) -> Task:
     created_at = next(
         (moment for layer in outward for name in CREATED_FIELDS if (moment := as_timestamp(layer.get(name)))), 0.0
     )
-    return Task(task_id, external, state, word.strip(), links, reason, _units(outward), has_fields, created_at)
+    units, dollars = _units(outward), _charged(outward, "cash", "USD")
+    return Task(task_id, external, state, word.strip(), links, reason, units, dollars, has_fields, created_at)
 
 
 def _content_page(task_id: str) -> str:
@@ -398,15 +409,23 @@ def _failure(layer: Body) -> Any:
     return layer.failure(surely_failed=state is State.FAILED and "code" not in layer)
 
 
-def _units(layers: Iterable[Mapping[str, Any]]) -> float | None:
+def _units(layers: Sequence[Mapping[str, Any]]) -> float | None:
+    stated = next((units for one in layers if (units := as_cost(one.get("final_unit_deduction"))) is not None), None)
+    return _charged(layers, "unit", None) if stated is None else stated
+
+
+def _charged(layers: Iterable[Mapping[str, Any]], charge_type: str, currency: str | None) -> float | None:
+    """Return what a task's `billing` says was charged in this way; None where it says nothing of it."""
     for layer in layers:
-        if (units := as_cost(layer.get("final_unit_deduction"))) is not None:
-            return units
         billing = layer.get("billing")
-        if isinstance(billing, list):
-            rows = [row for row in billing if isinstance(row, dict) and row.get("charge_type") == "unit"]
-            if rows and (amounts := [as_cost(row.get("amount")) for row in rows]) and None not in amounts:
-                return sum(amount or 0.0 for amount in amounts)
+        rows = [row for row in billing if isinstance(row, dict)] if isinstance(billing, list) else []
+        amounts = [
+            as_cost(row.get("amount"))
+            for row in rows
+            if (row.get("charge_type"), row.get("currency")) == (charge_type, currency)
+        ]
+        if amounts and None not in amounts:
+            return sum(amount or 0.0 for amount in amounts)
     return None
 
 
@@ -425,7 +444,9 @@ def _at(value: Any, place: tuple[str, ...]) -> Iterator[Any]:
     """Yield what stands at a place; a list on the way stands for each of its entries."""
     if isinstance(value, list):
         for entry in value:
-            yield from _at(entry, place)
+            # Beside the clip there may be sounds and pictures of it.
+            if not isinstance(entry, dict) or entry.get("type", "video") not in OTHER_OUTPUTS:
+                yield from _at(entry, place)
     elif not place:
         yield value
     elif isinstance(value, dict):

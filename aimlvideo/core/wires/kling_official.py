@@ -1,6 +1,6 @@
 """The official Kling API: the wire of its gateways at another root, signed requests, and what an account has left.
 
-Source: the Kling API reference, March 2026.
+Source: the Kling API reference, March and September 2026.
 """
 
 from __future__ import annotations
@@ -10,16 +10,26 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from aimlvideo.core.catalog.endpoints import endpoint_facts
 from aimlvideo.core.formatting import SecretText
 from aimlvideo.core.money.account import ResourcePack
-from aimlvideo.core.wires.base import Query
+from aimlvideo.core.wires.answers import Body
+from aimlvideo.core.wires.base import Generation, Query
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.json_fields import as_cost, as_text, as_timestamp
-from aimlvideo.core.wires.kling import TasksBelow
-from aimlvideo.core.wires.kling_answers import read_data
-from aimlvideo.errors import Unclear
+from aimlvideo.core.wires.kling import TASKS, Tasks
+from aimlvideo.core.wires.kling_answers import Task, read_data
+from aimlvideo.errors import Refused, Rejected, Unclear
+
+NAME = "kling-official"
+"""The service of the catalogue whose models it takes."""
 
 ROOT = "/v1/videos"
+
+WANTS_ONE_PART = (
+    "the key is an access key with a secret key, which Kling takes for its older models only, such as kling-v3: "
+    "expected an API key in one part, from Kling's console (give it as --api-key, or set KLING_API_KEY alone)"
+)
 
 TOKEN_SECONDS = 1800
 """How long a token is good for; each request has its own."""
@@ -39,18 +49,27 @@ _PACKS_FIELDS = {
 def signed_headers(request: Request, key: str, now: float) -> Mapping[str, str]:
     """Return the headers that show who asks: a token signed with the secret key, good for half an hour.
 
-    A key in one part, as Kling issues them since July 2026, is shown as it is.
+    A key in one part, as Kling issues them since July 2026, is shown as it is; only such a one opens the models that a
+    path names. Raises Refused where it is needed, and Rejected where their tasks are listed: a pair bought none.
     """
     # At the first colon only: a secret may have one itself.
     access, _, secret = key.partition(":")
     if not secret:
         return {"Authorization": SecretText(f"Bearer {key}")}
+    if f"{request.path}/".startswith(_new_paths()):
+        is_list = request.method == "POST" and request.path == TASKS
+        raise (Rejected if is_list else Refused)(WANTS_ONE_PART)
     import jwt  # noqa: PLC0415 - it takes 50 ms, and one kind of key of one service needs it
 
     claims = {"iss": access, "exp": int(now) + TOKEN_SECONDS, "nbf": int(now) - EARLIER}
     with warnings.catch_warnings(action="ignore"):  # how long a secret is the service decides
         token = jwt.encode(claims, secret, algorithm="HS256", headers={"typ": "JWT"})
     return {"Authorization": SecretText(f"Bearer {token}")}
+
+
+def _new_paths() -> tuple[str, ...]:
+    endpoints = endpoint_facts(model_in_path=True)["endpoints"]
+    return (f"{TASKS}/", *(f"/{name}/" for name in endpoints))
 
 
 def _packs_request(now: float) -> Request:
@@ -77,6 +96,16 @@ def _pack(row: Mapping[str, Any]) -> ResourcePack:
     )
 
 
-_TASKS = TasksBelow(ROOT)
-LOOKUP, HELPER = replace(_TASKS.lookup, tasks=_TASKS.tasks), _TASKS.helper
+def _read_found(answer: Answer, request_id: str) -> Generation | None:
+    """Return the task found by our id, alone or in a list; None where there is none, or it is about something else."""
+    body = Body.of(answer)
+    is_list = body is not None and isinstance(body.get("data"), list)
+    for task in Task.read_page(answer)[0] if is_list else [Task.read(answer)]:
+        if task.id and task.external_id == request_id:
+            return task.as_generation(task.id)
+    return None
+
+
+_TASKS = Tasks(ROOT, NAME)
+LOOKUP, HELPER = replace(_TASKS.lookup, read=_read_found, tasks=_TASKS.list), _TASKS.helper
 PACKS = Query(_packs_request, _read_packs, _PACKS_FIELDS)

@@ -13,8 +13,6 @@ from aimlvideo.codegen.documents import convert, dump
 from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.core.catalog.corrections import correct
 from aimlvideo.core.catalog.model import DEPTH, Model
-from aimlvideo.core.catalog.validation import check
-from aimlvideo.core.jobs.job import VideoJob
 from tests.cases import for_each
 
 CATALOG = load_catalog()
@@ -147,15 +145,6 @@ def test_a_gateway_model_that_is_not_listed_has_the_common_form() -> None:
     assert model.params.keys() >= CATALOG.find("kling-v1-6").params.keys()  # type: ignore[union-attr]
     assert CATALOG.find_unlisted("kling-video/v1.6") is None
     assert CATALOG.find_unlisted("sora-2") is None
-
-
-def test_a_model_of_kling_s_newer_api_is_refused_at_kling_itself_and_left_to_gateways() -> None:
-    for model in ("kling-3.0", "kling-3.0-turbo", "kling-4.0"):
-        job = VideoJob(model, id="a", prompt="waves")
-        (problem,) = check(job, CATALOG, service="kling-official").problems
-        assert "Kling's newer API, at /text-to-video/MODEL, which this release does not speak" in str(problem)
-        assert not check(job, CATALOG, service="kling").problems
-    assert not check(VideoJob("kling-v77", id="a", prompt="waves"), CATALOG, service="kling-official").problems
 
 
 # -- making it --------------------------------------------------------------------------------------------------------

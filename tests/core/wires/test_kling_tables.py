@@ -10,7 +10,7 @@ from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.wires.answers import State
-from aimlvideo.core.wires.kling import HELPER, ROOT, Kling, TasksBelow
+from aimlvideo.core.wires.kling import HELPER, MODELS_SERVICE, ROOT, Kling, Tasks
 from aimlvideo.errors import InvalidJobs, Rejected, ServiceError
 from tests.cases import for_each
 from tests.core.wires.answers import answer
@@ -342,10 +342,12 @@ def test_a_page_of_the_list_gives_each_task_with_our_id_and_its_age() -> None:
         {"task_id": "t-1", "task_status": "succeed", "task_info": {"external_task_id": "av-1"}, "task_result": RESULT},
         None,
     ]
-    listed = TasksBelow(ROOT).tasks
-    request = listed.request(2, listed.place_of(VideoJob("kling-v1-6", prompt="p")))
+    listed = Tasks(ROOT, MODELS_SERVICE).list
+    request = listed.request(listed.place_of(VideoJob("kling-v1-6", prompt="p")), "2")
     assert (request.path, dict(request.query)["pageNum"]) == (f"{HOME}/text2video", "2")
-    tasks = TasksBelow(ROOT).tasks.read(answer({"code": 0, "data": rows}))
+    tasks, following = listed.read("2", answer({"code": 0, "data": rows}))
+    assert following == "3"
+    assert listed.read("3", answer({"code": 0, "data": []})) == ([], None)
     assert [(task.id, task.request_id) for task in tasks] == [("t-2", None), ("t-1", "av-1")]
     assert tasks[0].created_at == pytest.approx(1722769557.708)
 
