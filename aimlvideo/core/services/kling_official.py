@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 from aimlvideo.core.services import kling
-from aimlvideo.core.wires.kling import Kling
-from aimlvideo.core.wires.kling_official import HELPER, LOOKUP, NAME, PACKS, ROOT, signed_headers
+from aimlvideo.core.wires.kling_official import HELPER, LOOKUP, NAME, PACKS, KlingItself, signed_headers
 
 SERVICE = replace(
     kling.SERVICE,
     name=NAME,
     title="the Kling API",
-    wire=partial(Kling, root=ROOT, service=NAME),
+    wire=KlingItself,
     base_url="https://api-singapore.klingai.com",
     base_url_variable="KLING_BASE_URL",
     key_variables=(("KLING_ACCESS_KEY", "KLING_SECRET_KEY"), ("KLING_API_KEY",), ("KLINGAI_API_KEY",)),

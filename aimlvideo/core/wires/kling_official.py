@@ -14,10 +14,10 @@ from aimlvideo.core.catalog.endpoints import endpoint_facts
 from aimlvideo.core.formatting import SecretText
 from aimlvideo.core.money.account import ResourcePack
 from aimlvideo.core.wires.answers import Body
-from aimlvideo.core.wires.base import Generation, Query
+from aimlvideo.core.wires.base import Generation, PathOf, Query
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.json_fields import as_cost, as_text, as_timestamp
-from aimlvideo.core.wires.kling import TASKS, Tasks
+from aimlvideo.core.wires.kling import TASKS, Kling, Tasks
 from aimlvideo.core.wires.kling_answers import Task, read_data
 from aimlvideo.errors import Refused, Rejected, Unclear
 
@@ -44,6 +44,19 @@ _PACKS_FIELDS = {
     "data.resource_pack_subscribe_infos[].resource_pack_name": "text",
     "data.resource_pack_subscribe_infos[].remaining_quantity": "a number",
 }
+
+
+class KlingItself(Kling):
+    """The wire of Kling itself: below its own root, and where tasks are asked for together."""
+
+    def __init__(self, *, legacy: bool = False, path_of: PathOf = lambda model: None) -> None:
+        super().__init__(legacy=legacy, path_of=path_of, root=ROOT, service=NAME)
+
+    def parse_status(self, answer: Answer, generation_id: str) -> Generation:
+        """Return the generation as a status check's answer describes it; Rejected, as a 404, for an empty list."""
+        if _rows(answer) == []:
+            raise Rejected("Kling lists no task of this id", status=404)
+        return super().parse_status(answer, generation_id)
 
 
 def signed_headers(request: Request, key: str, now: float) -> Mapping[str, str]:
@@ -96,10 +109,16 @@ def _pack(row: Mapping[str, Any]) -> ResourcePack:
     )
 
 
+def _rows(answer: Answer) -> list[Any] | None:
+    """Return the tasks in an answer that is a list of them; None where it is another one, or an error."""
+    body = Body.of(answer)
+    rows = body.get("data") if body is not None and answer.status < 300 and body.error() is None else None
+    return rows if isinstance(rows, list) else None
+
+
 def _read_found(answer: Answer, request_id: str) -> Generation | None:
     """Return the task found by our id, alone or in a list; None where there is none, or it is about something else."""
-    body = Body.of(answer)
-    is_list = body is not None and isinstance(body.get("data"), list)
+    is_list = _rows(answer) is not None
     for task in Task.read_page(answer)[0] if is_list else [Task.read(answer)]:
         if task.id and task.external_id == request_id:
             return task.as_generation(task.id)

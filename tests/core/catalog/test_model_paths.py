@@ -17,7 +17,7 @@ from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.services import service_of
 from aimlvideo.core.wires.base import LookupById
 from aimlvideo.core.wires.http import Request
-from aimlvideo.errors import Refused, Rejected
+from aimlvideo.errors import Refused, Rejected, Unclear
 from aimlvideo.sandbox.kling_tasks import OFFERS, find_task_faults
 from tests.cases import for_each
 from tests.core.request_strategies import CATALOG, mistakes
@@ -227,6 +227,14 @@ def test_its_task_is_asked_for_in_the_list_of_all_and_read_from_there() -> None:
     assert seen.video_urls == ("https://k.example/a.mp4",), "no picture, and nothing with a mark"
     assert (seen.cost_units, seen.cost_usd, seen.request_id) == (2.4, None, "av-1")
     assert seen.created_at == pytest.approx(1781080778.802)
+
+
+def test_a_task_that_is_not_in_the_list_is_missing_as_behind_a_404() -> None:
+    with pytest.raises(Rejected) as missing:
+        WIRE.parse_status(envelope([]), "t")
+    assert missing.value.status == 404
+    with pytest.raises(Unclear):
+        WIRE.parse_status(answer({"code": 5000, "message": "Internal error", "data": []}, 500), "t")
 
 
 def test_what_a_task_took_from_the_balance_is_its_cost_in_dollars_and_in_no_other_currency() -> None:
