@@ -40,14 +40,14 @@ class Outcome(Enum):
 
     @classmethod
     def of(
-        cls, rows: Iterable[LogRow], age: float, settle: float, gap: str | None = None
+        cls, rows: Iterable[LogRow], age: float, settle: float, gap: str | None = None, *, complete: bool = True
     ) -> tuple[Outcome, str | None]:
         """Return what the rows that the log has for one client request id amount to, and the generation's id.
 
         `age` is the seconds since the intent. The log lists a generation when it has ended, so an absence proves
         nothing before `settle` seconds are over, and nothing at all where there is a `gap`. A row that names no
-        generation and does not say that it failed, or that failed and was billed, settles nothing: such a job is left
-        in doubt.
+        generation and does not say that it failed, or that failed and was billed, settles nothing, nor does one of a
+        log that was not read to its end, which may have another one: such a job is left in doubt.
         """
         listed = list(rows)
         # One success settles it, whatever other rows say: the same id may have failed first and been accepted on a
@@ -59,7 +59,7 @@ class Outcome(Enum):
         # still, and is listed later.
         if age <= settle:
             return cls.OPEN, None
-        if listed and all(row.failed and row.cost_usd == 0 for row in listed):
+        if listed and complete and all(row.failed and row.cost_usd == 0 for row in listed):
             return cls.NOT_BILLED, None
         # Only a complete look, in the right place, for long enough, proves an absence: anything less leaves the job in
         # doubt.

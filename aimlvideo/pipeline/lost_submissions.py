@@ -159,11 +159,12 @@ class LostSubmissions:
                 # Waiting would not make it visible to this key.
                 self._apply(doubt, Outcome.UNRESOLVED, why=elsewhere)
                 continue
-            outcome, generation_id = Outcome.of(listed, ages[doubt], self.settle_time(doubt.entry.job), gap)
+            settle, complete = self.settle_time(doubt.entry.job), reading.complete
+            outcome, generation_id = Outcome.of(listed, ages[doubt], settle, gap, complete=complete)
             _name_further(doubt.entry, generation_id, (row.generation_id for row in listed if row.succeeded))
             for failed in (row.generation_id for row in listed if row.generation_id and not row.succeeded):
                 self._take_from_others(failed, doubt.entry)
-            self._apply(doubt, outcome, generation_id, AMBIGUOUS if listed else gap)
+            self._apply(doubt, outcome, generation_id, AMBIGUOUS if listed and complete else gap)
 
     def _search(self, doubt: _Doubt, nameless: list[LogRow], reading: LogReading) -> Search:
         """Return how well one submission was looked for."""

@@ -56,6 +56,14 @@ def test_only_what_surely_was_not_bought_may_be_sent_again(
     assert Outcome.of(rows, age, settle=600) == (said, generation)
 
 
+@for_each(
+    ("rows", "said"),
+    [([LOST], Outcome.UNRESOLVED), ([], Outcome.UNRESOLVED), ([LOST, WON], Outcome.ACCEPTED)],
+)
+def test_a_log_that_was_not_read_to_its_end_proves_no_absence(rows: list[LogRow], said: Outcome) -> None:
+    assert Outcome.of(rows, 601, 600, "cut", complete=False)[0] is said
+
+
 SENT_AT = 500_000.0
 ENTRY = load_catalog()._raw["kling-video/v1.6/pro/image-to-video"]
 MODELS = Catalog({"kling/v1": {**ENTRY, "aliases": ["kling/one"]}, "kling/v2": ENTRY})

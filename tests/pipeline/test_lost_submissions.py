@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,26 @@ async def test_a_submission_that_a_proxy_sent_twice_is_not_bought_again_when_onl
     service = Twice(seconds=60, lost=deque([None, LOST]))
     result = (await run(service, None, "a"))["a"]
     assert (result.ok, result.generation_id, len(service.accepted)) == (True, "gen-1", 2)
+
+
+async def test_what_failed_unbilled_settles_nothing_where_the_log_may_have_another_half_of_it() -> None:
+    class Twice(FakeService):
+        """Takes what a proxy sends twice once, and shows the first page of its log again and again."""
+
+        def _post(self, request: Request) -> Answer:
+            self.broken["gen-1"] = "upstream error"
+            super()._post(request)
+            given = super()._post(request)
+            self.log[1].listed_at = self.clock()
+            return given
+
+        def _log_page(self, request: Request) -> Answer:
+            return super()._log_page(replace(request, query={**dict(request.query), "offset": "0"}))
+
+    service = Twice(seconds=60, lost=deque([None, LOST]), page_rows=1)
+    result = (await run(service, None, "a"))["a"]
+    assert "could not be read to its end" in str(result.error)
+    assert len(service.posted_at) == 2
 
 
 # The service's clock -----------------------------------------------------------------------------------------------
