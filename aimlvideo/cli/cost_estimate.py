@@ -15,9 +15,11 @@ from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.catalog.deprecations import Deprecation
 from aimlvideo.core.eta import Durations, Estimate
 from aimlvideo.core.formatting import pluralize
-from aimlvideo.core.money.pricing import Prices, Pricing
+from aimlvideo.core.money.pricing import PRICES, Prices, Pricing
 from aimlvideo.errors import UsageError
+from aimlvideo.pipeline.prices import keep_prices
 from aimlvideo.shell import clock
+from aimlvideo.shell.journal.base import Journal
 
 AUTO = 20
 """Generations at a time that an estimate assumes where the client finds the limit by itself."""
@@ -162,6 +164,17 @@ class Tally:
         else:
             self._dollars[model] = self._dollars.get(model, 0.0) + price
         return price
+
+    def keep_prices(self, journal: Journal) -> None:
+        """Keep the prices of these jobs, and of what else is planned, for `status` and for later runs."""
+        kept = Prices.of_text(journal.fact(PRICES))
+        for name in sorted({*self._jobs, *journal.planned_models()}):
+            model = self._catalog.find(name)
+            # Listed under its id where the job names it by an alias.
+            names = (name, model.id if model else name)
+            kept.update((one, self._prices[one]) for one in names if one in self._prices)
+        if self._prices:
+            keep_prices(journal, kept)
 
     def summary(self, settings: ClientOptions, facts: ServiceFacts) -> CheckSummary:
         """Return what the counted jobs will cost and take: as long as was measured, else as documented."""

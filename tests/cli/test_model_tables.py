@@ -17,8 +17,9 @@ from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.eta import Durations
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.money.pricing import Pricing
+from aimlvideo.core.money.pricing import Prices, Pricing
 from aimlvideo.core.wires.aimlapi_models import _read_prices
+from aimlvideo.shell.journal.memory import InMemoryJournal
 from tests.cases import for_each
 
 CATALOG = load_catalog()
@@ -181,5 +182,7 @@ def test_the_expected_length_comes_from_measured_times_else_from_the_documentati
 
 def test_an_alias_costs_what_its_model_costs() -> None:
     raw = {"developer": "x", "path": "/", "params": {}, "aliases": ["short"]}
-    tally = Tally(load_catalog({V16: raw}), PRICES)
+    tally, journal = Tally(load_catalog({V16: raw}), PRICES), InMemoryJournal()
     assert tally.add("short", {}) == 0.5
+    tally.keep_prices(journal)
+    assert Prices.of_text(journal.fact("prices")).keys() == {V16}

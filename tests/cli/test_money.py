@@ -299,6 +299,20 @@ def test_a_price_that_has_fallen_since_does_not_make_what_is_outstanding_cheaper
     assert len(service.accepted) == 1
 
 
+def test_a_price_at_which_a_folder_was_resumed_counts_for_what_is_outstanding_when_it_has_fallen(
+    command: Command, service: FakeService, tmp_path: Path
+) -> None:
+    service.seconds = 5000.0
+    write(tmp_path / "jobs.jsonl", "a")
+    assert command(*run("--max-spend", 0.05)).exit_code == 3
+    service.price = 0.5
+    assert command("resume", "out", "--timeout", 100).exit_code == 3
+    service.price = 0.25
+    write(tmp_path / "jobs.jsonl", "b")
+    assert command(*run("--max-spend", 0.6, "--timeout", 100)).exit_code == 3
+    assert len(service.accepted) == 1
+
+
 def test_a_price_that_has_risen_since_the_journal_was_written_counts_when_a_folder_is_resumed(
     command: Command, service: FakeService, tmp_path: Path
 ) -> None:

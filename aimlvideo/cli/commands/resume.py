@@ -69,6 +69,7 @@ def carry_on(settings: ClientOptions, options: RunOptions, terminal: Terminal, r
                 tally.summary(settings, facts).agree(
                     facts, terminal, max_spend=options.max_spend, above=options.confirm_above, anyway=options.anyway
                 )
+                tally.keep_prices(journal)
                 return await session.process(client, journal)
 
     session = RunSession(options, terminal, run, whole_folder=run is None)

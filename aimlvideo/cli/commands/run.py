@@ -33,10 +33,8 @@ from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS, NameTemplate
 from aimlvideo.core.jobs.templates import MATRIX
-from aimlvideo.core.money.pricing import PRICES, Prices
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import InvalidJobs, SettingsError, UsageError, VideoError
-from aimlvideo.pipeline.prices import keep_prices
 from aimlvideo.pipeline.retries import may_be_bought
 from aimlvideo.settings import resolve_key
 from aimlvideo.shell.files.job_files import JobFile
@@ -190,7 +188,7 @@ class Planner:
             self._note_options(journal)
             with interrupts_raised():
                 tally = self._plan_lines(lines, reader, journal, facts)
-            _keep_prices(journal, facts)
+            tally.keep_prices(journal)
             reader.say_remarks(self.terminal.remark)
             tally.summary(self.settings, facts).agree(
                 facts, self.terminal, max_spend=options.max_spend, above=options.confirm_above, anyway=options.anyway
@@ -234,15 +232,6 @@ class Planner:
         if template and (problem := NameTemplate(template).problem(fields)):
             raise UsageError(f"--name: {problem}")
         return tally
-
-
-def _keep_prices(journal: Journal, facts: ServiceFacts) -> None:
-    """Keep the prices of what is planned, for `status` and for the next run."""
-    if facts.prices:
-        priced = facts.prices.keys() & journal.planned_models().keys()
-        prices = Prices.of_text(journal.fact(PRICES))
-        prices.update((model, facts.prices[model]) for model in sorted(priced))
-        keep_prices(journal, prices)
 
 
 def _is_needless(path: Path) -> bool:
