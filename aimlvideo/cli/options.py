@@ -256,6 +256,7 @@ def read_secret(option: str, name: str, content: str) -> str:
 def read_assignment(text: str) -> tuple[str, Any]:
     """Read `NAME=VALUE`: the value is JSON where it can be, else text. Raises UsageError."""
     name, equals, value = text.partition("=")
+    name = name.strip()
     if not equals or not name:
         raise UsageError(f"--set is {text!r}: expected NAME=VALUE")
     try:

@@ -15,9 +15,11 @@ _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 _SCHEME = re.compile(r"(https?):[/\\]*", re.IGNORECASE)
 _HOST = re.compile(r"^(https?://[^/\\?#]*)\\")
 """A host that is closed by a backslash, as some programs for Windows write it."""
-_NO_HOST = re.compile(r"[\s<>\"{}|^`\\]|^[.*_-]*$")
-"""What stands in the place of a host that was not filled in."""
-_PLAIN = re.compile(r"https?://[A-Za-z0-9][A-Za-z0-9.-]*(:[1-9][0-9]{0,4})?/([!-\"$-\[\]-~]*[!-\"$->@-\[\]-~])?")
+_NO_HOST = re.compile(r"[\s<>\"{}|^`\\]|^[.*_-]*$|^\.|\.\.|[^.]{64}")
+"""What stands in the place of a host that was not filled in, or that no name server can be asked for."""
+_PLAIN = re.compile(
+    r"https?://[A-Za-z0-9][A-Za-z0-9-]{0,62}(?:\.[A-Za-z0-9-]{1,63})*(:[1-9][0-9]{0,4})?/([!-\"$-\[\]-~]*[!-\"$->@-\[\]-~])?"
+)
 """Links as nearly all are: in them nothing changes."""
 _DATA = re.compile(r"\s*data:([^,;]*)((?:;[^,;]*)*),", re.IGNORECASE)
 

@@ -54,7 +54,8 @@ def test_a_plain_link_is_read_as_any_other_is(link: str) -> None:
     assert outcome(link) == outcome(f" {link}")  # blanks around a link are no part of it
 
 
-@for_each("link", ["", "  ", "ftp://example.com/a", "blob:https://example.com/1", "https://", "https://a:b/"])
+@for_each("link", ["", "  ", "ftp://example.com/a", "blob:https://example.com/1", "https://", "https://a:b/", "https://a..b/x",
+                   "https://.a/x", f"https://{'a' * 64}.example/x"])  # fmt: skip
 def test_what_is_no_address_is_said_to_be_none(link: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         resolve_link(link, BASE)

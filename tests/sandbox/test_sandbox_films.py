@@ -11,9 +11,10 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
 from aimlvideo.sandbox.catalogue import all_models, find_model
+from aimlvideo.sandbox.film.caption import caption
 from aimlvideo.sandbox.film.render import render
 from aimlvideo.sandbox.film.storyboard import Storyboard, plan, preview_size
 from aimlvideo.sandbox.film.studio import Studio
@@ -188,3 +189,18 @@ def test_a_sample_picture_is_always_the_same(name: str) -> None:
     image = Image.open(BytesIO(sample_picture(name)))
     assert (image.format, image.size) == ("PNG", (768, 512))
     assert np.asarray(image).std() > 15
+
+
+def test_a_prompt_as_long_as_a_book_is_cut_before_it_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[int] = []
+    getlength = ImageFont.FreeTypeFont.getlength
+
+    def counting(font: Any, text: str) -> float:
+        measured.append(len(text))
+        assert sum(measured) < 10_000, "a prompt of a million letters would be measured for hours"
+        return getlength(font, text)
+
+    monkeypatch.setattr(ImageFont.FreeTypeFont, "getlength", counting)
+    for text in ("x" * 1_000_000, "x " * 500_000):
+        measured.clear()
+        assert caption(text, (160, 90)).keep.any()

@@ -40,7 +40,14 @@ from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.catalog.references import check_with_references
 from aimlvideo.core.formatting import format_usd, pluralize
-from aimlvideo.core.jobs.file_names import JOURNAL, LONGEST, OWN_FILES, clip_journal_name, is_plain_name
+from aimlvideo.core.jobs.file_names import (
+    JOURNAL,
+    LONGEST,
+    OWN_FILES,
+    clip_journal_name,
+    is_clip_journal,
+    is_plain_name,
+)
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Standing, Verdict, checked_limit
@@ -382,16 +389,17 @@ def _check_output(output: Path) -> None:
 
 def _refuse_file_of_run(output: Path) -> None:
     """Raise UsageError where a run has this file: it would take the clip for its own, damaged, and replace it."""
+    # Also where there is no run yet: one that begins there later, and each next clip, would find it damaged.
+    if output.name.casefold() in OWN_FILES or is_clip_journal(output.name):
+        raise UsageError(f"{output} has the name of a file that runs write themselves: expected another name")
     journal = output.with_name(JOURNAL)
     if not journal.exists():
         return
-    owner = "the run itself" if output.name.casefold() in OWN_FILES else None
     with read_journal(journal) as opened:
         for job, progress in opened.all_jobs():
             if output.name in (progress.file, *(clip.file for clip in progress.files)):
-                owner = f"job {job.id!r}"
-    if owner:
-        raise UsageError(f"{output} is a file of the run in {output.parent}, of {owner}: expected another name")
+                owned = f"{output} is a file of the run in {output.parent}, of job {job.id!r}"
+                raise UsageError(f"{owned}: expected another name")
 
 
 def _described(record: Record) -> str:

@@ -42,6 +42,7 @@ SETTINGS = frozenset({
 LONGEST_LINK = 80
 """Letters of a link that a message shows at most."""
 EXAMPLE_LINK = "https://example.com/picture.png"
+_EMPTY_DATA = re.compile(r"data:[^,]{0,200},?\s*\Z", re.IGNORECASE)
 _GAP = r"\$?\{\{? ?[^\W\d]\w{0,40}([ _.|-]\w{1,40}){0,4} ?\}\}?"
 """Where a template has a name for what is to stand there: `{colour}`, `{{ colour }}`, `${product name}`."""
 
@@ -133,8 +134,10 @@ def _gaps(params: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _links_to_nowhere(model: Model, params: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield a problem for each picture, clip or sound whose link names no host: paid, and never read."""
+    """Yield a problem for each picture, clip or sound whose link names no host, or holds nothing: paid, never read."""
     for path, value in model.media_fields(params):
+        if isinstance(value, str) and _EMPTY_DATA.match(value):
+            yield Problem(path, "a file that can be sent", f"{value[:LONGEST_LINK]!r}, a data: URI without its content")
         if not isinstance(value, str) or not value[:8].lower().startswith(("http://", "https://")):
             continue
         try:

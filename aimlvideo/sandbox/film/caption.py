@@ -14,6 +14,8 @@ POINTS = 13
 _MARGIN = 10
 _LINES = 2
 _STEP = POINTS + 4
+_NARROW = 4
+"""Pixels of a narrow letter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,8 @@ def caption(text: str, size: tuple[int, int]) -> Caption:
 
 def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, wide: int) -> list[str]:
     lines: list[str] = []
-    words = text.split()
+    most = _LINES * wide // _NARROW  # each try measures all of it: of a whole book they would take hours
+    words = text[:most].split()
     while words and len(lines) < _LINES:
         count = len(words)
         while count > 1 and font.getlength(" ".join(words[:count])) > wide:
@@ -57,7 +60,7 @@ def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, wide
         lines.append(" ".join(words[:count]))
         words = words[count:]
     if lines:
-        cut = bool(words)
+        cut = bool(words) or len(text) > most
         while font.getlength(lines[-1] + ("…" if cut else "")) > wide:
             lines[-1], cut = lines[-1][:-1], True
         lines[-1] += "…" if cut else ""

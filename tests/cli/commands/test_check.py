@@ -210,9 +210,16 @@ def test_no_price_list_and_no_match_are_told_apart(command: Command) -> None:
 
 def test_a_link_that_leads_nowhere_is_found_before_anything_is_bought(command: Command, tmp_path: Path) -> None:
     model = "kling-video/v1.6/pro/image-to-video"
-    write_jobs(tmp_path / "jobs.jsonl", {"id": "a", "model": model, "prompt": "x", "image_url": "https://"})
+    jobs = [
+        {"id": f"a{n}", "model": model, "prompt": "x", "image_url": url}
+        for n, url in enumerate(["https://", "https://cdn..example.com/a.png", "data:image/png;base64,", "data:"])
+    ]
+    write_jobs(tmp_path / "jobs.jsonl", *jobs)
     result = command("check", "jobs.jsonl")
     assert result.exit_code == 2
+    assert "4 problems" in result.output
+    assert "'cdn..example.com' is no host" in result.output
+    assert "got 'data:image/png;base64,', a data: URI without its content" in result.output
     assert "image_url: a file that can be sent, got https:// is not a link (it names no host)" in result.output
 
 
@@ -231,3 +238,10 @@ def test_a_number_that_no_reader_holds_is_named_with_its_job_and_its_field(
     assert "odd" in result.output
     assert "a finite number of at most 64 bits" in result.output
     assert "1 problem; nothing was sent" in result.output
+
+
+def test_a_blank_beside_the_name_of_a_parameter_is_no_part_of_it(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "prompts.txt").write_text("A fox\n")
+    result = command("check", "prompts.txt", "--model", "alibaba/wan-2-6-t2v", "--set", "duration =77")
+    assert result.exit_code == 2
+    assert "duration: one of 5, 10, 15, got 77" in result.output
