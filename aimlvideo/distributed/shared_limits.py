@@ -76,7 +76,7 @@ class _BroadcastingConcurrency(ConcurrencyLimit):
     @property
     def limit(self) -> int:
         """As many may be outstanding here, if no other worker had any."""
-        return max(self.room, 1)
+        return self.room
 
     def on_accepted(self, now: float) -> None:
         """Widen nothing: the database does so for all."""

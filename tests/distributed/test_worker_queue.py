@@ -18,6 +18,7 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Budget, Standing, Verdict
 from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.queue import JobQueue, QueueEntry, enqueue_jobs
+from aimlvideo.distributed.registry import SharedDurations
 from aimlvideo.distributed.shared_account import AccountLimits
 from aimlvideo.distributed.worker import Stopped, Worker
 from aimlvideo.errors import DownloadFailed, InDoubt, OutOfPatience, OverBudget, Rejected, VideoError
@@ -25,6 +26,7 @@ from aimlvideo.pipeline.entry import RunSpec
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.journal.postgres import FULL, PostgresJournal, Refusal, open_postgres_journal
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
+from aimlvideo.shell.user_folders import NOWHERE
 from tests.cases import for_each
 from tests.fakes import FakeService, FakeTransport
 
@@ -128,6 +130,45 @@ async def test_a_worker_that_was_frozen_lets_go_of_what_was_taken_over_and_takes
         await worker._keep_up(queue, 0.5)
         assert worker.places == {}
         assert await queue_of_another.take(9)
+
+
+@pytest.mark.real_time
+async def test_a_job_that_is_in_doubt_again_is_taken_over_and_waits_for_no_place_under_the_cap(dsn: str) -> None:
+    saved = SENT.to(Stage.RENDERING, generation_id="gen-5").to(Stage.READY).to(Stage.SAVED)
+    with open_sync_journal(dsn) as book:
+        with book.planning():
+            book.plan(JOB)
+        enqueue_jobs(book.db, ["one"])
+        assert book.settle(Record(JOB, Progress()), saved)
+    async with (
+        open_postgres_journal(dsn, "a") as journal,
+        a_worker(journal),
+        JobQueue.open(dsn, uuid4()) as queue,
+    ):
+        places = list((await queue.take(9)).values())
+        journal.reopen(Record(JOB, saved), saved._replace(stage=Stage.IN_DOUBT, generation_id=None))
+        await queue.done(places, succeeded=True)  # who saved it gives its place up only now
+        assert await queue.take(9) == {}, "it may have the last place itself, and would wait for it for ever"
+        assert list(await queue.take_over(9)) == ["one"]
+
+
+@pytest.mark.real_time
+async def test_what_a_worker_learns_is_shared_every_half_minute_and_not_at_its_end_alone(
+    dsn: str, tmp_path: Path
+) -> None:
+    settings = {"service": "aimlapi", "api_key": "k", "transport": FakeTransport(FakeService(), "k")}
+    async with (
+        open_worker(dsn, str(tmp_path), settings, AccountLimits(4, 200.0, 100.0, 9.0)) as worker,
+        JobQueue.open(dsn, worker.registry.worker) as queue,
+    ):
+        known = []
+        for seconds in (29, 2, 2):
+            worker._last_share -= seconds
+            worker.client.knowledge.policy(JOB.model).observe(95.0, 105.0, done=True)
+            await worker._keep_up(queue, 0.5)
+            shared = SharedDurations(NOWHERE, await SharedDurations.read(queue.connection))
+            known.append(round(shared.policy(JOB.model).endings))
+        assert known == [0, 2, 2], "each time takes locks that all workers wait for"
 
 
 async def test_what_still_comes_of_a_request_is_not_written_once_another_worker_has_its_job() -> None:
