@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from aimlvideo import (
@@ -99,7 +100,7 @@ async def test_a_failed_status_check_of_somebody_s_transport_fails_nothing(error
 
 
 async def test_headers_are_found_however_they_are_written() -> None:
-    service, seen = Service(), [Answer(429, {"Retry-After": "40"}, b"{}")]
+    service, seen = Service(), [Answer(429, {"Retry-After": "40", "x-any": "y"}, b"{}")]
 
     def answer(request: Request) -> Answer:
         return seen.pop() if request.method == "POST" and seen else service.answer(request)
@@ -107,6 +108,7 @@ async def test_headers_are_found_however_they_are_written() -> None:
     async with VideoClient(transport=FunctionTransport(answer), poll="every:5") as client:
         result = await client.generate(MODEL, prompt="waves")
     assert result.stage == "ready"
+    assert anyio.current_time() >= 40, "the service asked for so much patience"
 
 
 @for_each("transport", [5, "http://127.0.0.1", object(), lambda request: Answer.of()])

@@ -66,10 +66,8 @@ async def _as_sent(response: aiohttp.ClientResponse, places: anyio.Semaphore) ->
                     body += await content.readany()
             # Without this, as many slow servers as there are places would keep all other large answers out.
             if stride.cancelled_caught and places.statistics().tasks_waiting:
-                response.close()
                 raise _TooSlow(f"the answer trickles: {len(body):,} bytes came, and other answers wait")
     if len(body) > MAX_BODY:
-        response.close()
         raise TooLarge(f"the answer has more than {MAX_BODY // 2**20} MB")
     return bytes(body)
 

@@ -45,7 +45,7 @@ class SlowAnswers:
 
         content = SimpleNamespace(readany=readany, at_eof=lambda: sent >= self.size)
         try:
-            yield SimpleNamespace(status=200, headers={}, content=content, close=lambda: None)
+            yield SimpleNamespace(status=200, headers={}, content=content)
         finally:
             self.held -= sent
 
@@ -120,7 +120,7 @@ class Bodies:
             return b" " * piece
 
         content = SimpleNamespace(readany=readany, at_eof=lambda: sent >= size)
-        yield SimpleNamespace(status=200, headers={}, content=content, close=lambda: None)
+        yield SimpleNamespace(status=200, headers={}, content=content)
 
 
 async def test_servers_that_trickle_keep_no_other_answer_waiting_for_long() -> None:

@@ -11,6 +11,8 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import closing, suppress
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -19,7 +21,9 @@ import pytest
 
 from aimlvideo.errors import SettingsError
 from aimlvideo.shell.http import callback_server
-from aimlvideo.shell.http.callback_server import LARGEST, callback_page
+from aimlvideo.shell.http.callback_server import LARGEST, LONGEST, MOST_CONNECTIONS, SWEEP_EVERY, callback_page
+from aimlvideo.shell.task_groups import background_tasks
+from tests.conftest import VirtualTimeLoop
 from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.real_time
@@ -130,6 +134,35 @@ async def test_a_caller_that_dawdles_is_hung_up_on(
             with suppress(ConnectionResetError):
                 assert await reader.read() == b""
     assert not caplog.records
+
+
+def test_a_connection_is_closed_once_it_is_old_or_there_are_too_many_younger_ones() -> None:
+    class Connection:
+        def __init__(self) -> None:
+            self.opened_at = anyio.current_time()
+            connections.append(self)
+
+        def force_close(self) -> None:
+            connections.remove(self)
+            lasted.append(anyio.current_time() - self.opened_at)
+
+    async def watch() -> None:
+        server: Any = SimpleNamespace(connections=connections)
+        async with background_tasks(partial(callback_server._close_old_connections, server)):
+            for _ in range(MOST_CONNECTIONS + 1):
+                Connection()
+                await anyio.sleep(0.05)
+            await anyio.sleep(LONGEST / 2)
+            assert len(lasted) == 1, "the oldest made room for the youngest"
+            await anyio.sleep(LONGEST)
+
+    connections: list[Connection] = []
+    lasted: list[float] = []
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(watch())
+    assert connections == []
+    assert lasted[0] < LONGEST < min(lasted[1:])
+    assert max(lasted) < LONGEST + 2 * SWEEP_EVERY
 
 
 @pytest.mark.parametrize(
