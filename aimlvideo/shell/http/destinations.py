@@ -18,13 +18,7 @@ REDIRECTS = (301, 302, 303, 307, 308)
 
 
 class _ForbiddenAddress(aiohttp.InvalidURL):
-    """A link leads where no link of a service has any business."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(why)
-
-    def __str__(self) -> str:
-        return str(self.args[0])
+    """A link leads where no link of a service has any business; in the place of its URL stands why."""
 
 
 def _is_public(address: str) -> bool:

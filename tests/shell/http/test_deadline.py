@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+from types import SimpleNamespace
+from typing import Any
 
+import aiohttp
 import pytest
 
 from aimlvideo.core.wires.http import Request
+from aimlvideo.errors import Unclear
 from aimlvideo.shell.http import deadline, transport
 from aimlvideo.shell.http.deadline import Deadline
 from aimlvideo.shell.http.transport import HttpTransport, open_session
@@ -37,6 +43,32 @@ async def test_whoever_is_cancelled_is_cancelled() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+class SlowLine:
+    """Stands for a session of aiohttp: each answer comes after so many seconds."""
+
+    timeout = aiohttp.ClientTimeout()
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    @asynccontextmanager
+    async def request(self, *_: Any, **__: Any) -> AsyncIterator[Any]:
+        async def readany() -> bytes:
+            return b"{}"
+
+        await asyncio.sleep(self.seconds)
+        yield SimpleNamespace(status=200, headers={}, content=SimpleNamespace(readany=readany, at_eof=lambda: True))
+
+
+@pytest.mark.parametrize(("size", "lost_after"), [(100, 60), (900_000, 114), (3_000_000, 900)])
+async def test_a_request_has_the_longer_the_more_it_sends(size: int, lost_after: int) -> None:
+    request = Request("POST", "/v2", body="x" * size)
+    for seconds in (lost_after - 1, lost_after + 1):
+        carrier = HttpTransport(SlowLine(seconds), "http://127.0.0.1:1", "k")  # type: ignore[arg-type]
+        with pytest.raises(Unclear) if seconds > lost_after else nullcontext():
+            assert (await carrier.send(request)).status == 200
 
 
 @pytest.mark.real_time

@@ -6,23 +6,30 @@ import asyncio
 import gzip
 import socket
 import ssl
+import time
 import zlib
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from email.utils import formatdate
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
+import jwt
 import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
+from multidict import CIMultiDict
 from yarl import URL
 
 from aimlvideo import __version__
+from aimlvideo.core.services import service_of
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import Rejected, ServiceError, SettingsError, Unavailable, Unclear
 from aimlvideo.shell.http import proxies, transport
 from aimlvideo.shell.http.transport import HttpTransport, open_session
+from tests.cases import for_each
 from tests.shell.http_server import QUICK, read_request, served, talking
 
 pytestmark = pytest.mark.real_time
@@ -480,3 +487,47 @@ async def test_an_answer_with_a_header_of_64_kb_is_read() -> None:
 
 async def test_an_answer_s_repr_names_no_key() -> None:
     assert KEY not in repr(Answer(200, {}, b""))
+
+
+class SigningService:
+    """Stands for a session of aiohttp: a service whose clock is `ahead`, and that takes `all`, `current` or no keys."""
+
+    timeout = aiohttp.ClientTimeout()
+
+    def __init__(self, ahead: float, takes: str) -> None:
+        self.ahead, self.takes = ahead, takes
+        self.statuses: list[int] = []
+
+    @asynccontextmanager
+    async def request(self, *_: Any, headers: Mapping[str, str], **__: Any) -> AsyncIterator[Any]:
+        now = time.time() + self.ahead
+        claims = jwt.decode(headers["Authorization"].removeprefix("Bearer "), options={"verify_signature": False})
+        is_current = claims["nbf"] <= now < claims["exp"]
+        self.statuses.append(200 if self.takes == "all" or (self.takes == "current" and is_current) else 401)
+
+        async def readany() -> bytes:
+            return b"{}"
+
+        dated = CIMultiDict(Date=formatdate(now, usegmt=True))
+        content = SimpleNamespace(readany=readany, at_eof=lambda: True)
+        yield SimpleNamespace(status=self.statuses[-1], headers=dated, content=content)
+
+
+@for_each(
+    ("ahead", "takes", "statuses"),
+    [
+        (-7200.0, "current", [401, 200, 200]),
+        (7200.0, "current", [401, 200, 200]),
+        (7200.0, "all", [200, 200]),
+        (7200.0, "none", [401, 401, 401]),
+        (0.0, "none", [401, 401]),
+    ],
+)
+async def test_a_request_is_signed_anew_only_where_it_was_refused_and_the_service_s_clock_is_another_one(
+    ahead: float, takes: str, statuses: list[int]
+) -> None:
+    signing: Any = SigningService(ahead, takes)
+    carrier = HttpTransport(signing, "http://127.0.0.1:1", "access:secret", service_of("kling-official"))
+    answers = [await carrier.send(POST) for _ in range(2)]
+    assert signing.statuses == statuses, "what was accepted is never sent again, nor a wrong key each time"
+    assert answers[-1].status == statuses[-1]
