@@ -60,6 +60,26 @@ def test_names_that_people_copy_stay_in_one_piece(monkeypatch: pytest.MonkeyPatc
     assert sorted(letters) == sorted("developermodeltakessecondsprice" + "".join("".join(row).split()))
 
 
+def test_a_stage_that_no_job_is_in_is_not_named() -> None:
+    shown = "\n".join(rendered(80, _run_panel(SNAPSHOT._replace(stages={Stage.SAVED: 3, Stage.FAILED: 1}), 80)))
+    assert "saved 3   " in shown
+    assert not any(stage in shown for stage in ("ready", "rendering", "in doubt", "planned", "submitting"))
+
+
+def test_the_block_is_gone_once_the_run_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen, text = Screen(), io.StringIO()
+    monkeypatch.setattr(screen, "_console", Console(file=text, width=80, force_terminal=True, _environ={}))
+    with screen.block() as draw:
+        draw(SNAPSHOT)
+    height = len(rendered(80, _run_panel(SNAPSHOT, 80)))
+    assert text.getvalue().endswith("\x1b[1A\x1b[2K" * height)
+
+
+def test_what_is_piped_has_its_tables_wide_and_in_one_piece(capsys: pytest.CaptureFixture[str]) -> None:
+    Screen().table(("model", "takes"), [(LONG_NAME, "text, image, video " * 5)])
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
 @pytest.mark.parametrize(("coding", "plain"), [("utf-8", False), ("cp1252", True), ("latin-1", True), ("ascii", True)])
 def test_a_terminal_that_lacks_the_letters_of_the_block_is_shown_others(coding: str, plain: bool) -> None:
     assert _has_letters(coding) is not plain

@@ -36,6 +36,30 @@ def test_every_saved_clip_is_on_the_sheet(tmp_path: Path) -> None:
     assert label.getextrema()[1] > 150  # its name stands under it
 
 
+def test_each_clip_stands_in_the_middle_of_its_place_with_its_name_below(tmp_path: Path) -> None:
+    flat, tall = ((320, 60), 200), ((60, 180), 220)
+    records = [
+        saved(f"shot {number}", clip(tmp_path / f"{number}.mp4", [level] * 2, size, tone=False).name)
+        for number, (size, level) in enumerate([flat, tall, flat])
+    ]
+    with Image.open(write_sheet(tmp_path, records)) as sheet:
+        grey = sheet.convert("L")
+    assert grey.size == (640, 2 * 198)
+
+    def lit(box: tuple[int, int, int, int]) -> bool:
+        return grey.crop(box).getextrema()[1] > 150
+
+    for left, top in ((0, 0), (0, 198)):
+        assert abs(grey.getpixel((left + 160, top + 90)) - 200) < 8
+        assert not lit((left, top, left + 320, top + 55))
+        assert not lit((left, top + 125, left + 320, top + 180))
+        assert lit((left, top + 182, left + 320, top + 198))
+    assert abs(grey.getpixel((480, 90)) - 220) < 8
+    assert not lit((320, 0, 445, 180))
+    assert not lit((515, 0, 640, 180))
+    assert not lit((320, 198, 640, 2 * 198)), "the last place is empty"
+
+
 @pytest.mark.long
 def test_three_hundred_clips_fit_on_one_sheet_that_can_be_sent(tmp_path: Path) -> None:
     name = clip(tmp_path / "a.mp4", [90] * 2, (320, 180)).name

@@ -10,7 +10,7 @@ import pytest
 from aimlvideo.core.jobs.file_names import REPORT
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.errors import GenerationFailed, JournalError, LinkDead, VideoError
+from aimlvideo.errors import ContentRefused, GenerationFailed, JournalError, LinkDead, VideoError
 from aimlvideo.views.report import report_file
 from aimlvideo.views.report.job_json import ADVICE, failure_advice, job_json
 from aimlvideo.views.report.report_file import write_report
@@ -67,6 +67,16 @@ def test_each_kind_of_failure_has_advice(kind: type[VideoError], said: str) -> N
 def test_what_was_moderated_is_to_be_reworded() -> None:
     assert "reword" in failure_advice(GenerationFailed("content moderation"))
     assert "buys nothing" in failure_advice(LinkDead("dead"))
+
+
+@for_each(
+    ("field", "said"),
+    [(None, "reword the prompt or replace the pictures,"), ("prompt", "reword the prompt,"),
+     ("image", "replace the picture,"), ("negative_prompt", "reword negative_prompt,"),
+     ("image_list", "replace image_list,"), ("voice", "replace voice,")],
+)  # fmt: skip
+def test_what_moderation_refused_is_what_is_to_be_changed(field: str | None, said: str) -> None:
+    assert f"refused: {said} and run again" in failure_advice(ContentRefused("no", field=field))
 
 
 def test_posters_are_small_jpegs_and_kept_for_the_next_page(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
