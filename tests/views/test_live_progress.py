@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,44 @@ async def test_generations_are_waited_for_when_nothing_is_left_to_send() -> None
     async with a_batch() as batch:
         came(batch, 2, Progress(Stage.RENDERING, submitted_at=time.time()))
         assert RunWatcher(batch).snapshot().waiting_for == "waiting for 2 generations to finish at the service"
+
+
+async def test_downloads_are_waited_for_where_clips_go_to_a_folder(tmp_path: Path) -> None:
+    async with a_batch() as batch:
+        batch.spec = replace(batch.spec, folder=tmp_path)
+        assert RunWatcher(batch).snapshot().waiting_for == ""
+        came(batch, 2, Progress(Stage.READY, submitted_at=time.time()))
+        assert RunWatcher(batch).snapshot().waiting_for == "waiting for 2 downloads"
+        batch.spec = replace(batch.spec, folder=None)
+        assert RunWatcher(batch).snapshot().waiting_for == "", "without one they have ended"
+
+
+async def test_lost_answers_and_other_jobs_clips_are_waited_for_where_there_is_nothing_else() -> None:
+    async with a_batch() as batch:
+        came(batch, 1, Progress(Stage.IN_DOUBT, submitted_at=time.time()))
+        assert "the service's log (lost answers)" in RunWatcher(batch).snapshot().waiting_for
+        came(batch, 1, Progress(Stage.RENDERING, submitted_at=time.time()))
+        assert "2 generations to finish" in RunWatcher(batch).snapshot().waiting_for
+        came(batch, 2, Progress())
+        batch.held_back = 1
+        assert "rate limit" in RunWatcher(batch).snapshot().waiting_for
+        batch.held_back = 2
+        assert RunWatcher(batch).snapshot().waiting_for == "2 planned jobs waiting for other jobs' clips"
+
+
+async def test_the_pace_is_that_of_the_last_two_minutes() -> None:
+    async with a_batch() as batch:
+        watcher, ready = RunWatcher(batch), Progress(Stage.READY, submitted_at=0.0)
+        paces = []
+        for per_second in (1, 3):
+            for _ in range(60):
+                came(batch, 5 * per_second, ready)
+                paces.append(watcher.snapshot().pace)
+                await anyio.sleep(5)
+    assert paces[0] == 0.0, "nothing is known yet"
+    assert paces[59] == pytest.approx(60)
+    assert paces[72] == pytest.approx(120, rel=0.1)
+    assert paces[-1] == pytest.approx(180)
 
 
 async def test_a_pipe_gets_a_line_when_something_changed_and_ever_more_rarely(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -125,3 +126,25 @@ def test_a_clip_that_waits_for_its_download_is_not_called_saved() -> None:
     stages = {Stage.SAVED: 1, Stage.READY: 2}
     snapshot = RunSnapshot(stages, 3, 0.0, 0.0, 0.0, eta=None, failures=(), waiting_for="")
     assert snapshot.line().startswith("3 of 3 ready or saved; ")
+
+
+@for_each(
+    ("values", "said"),
+    [
+        ({}, "0.00 USD spent"),
+        ({"pace": 9.96}, "0.00 USD spent · 10.0 a minute"),
+        (
+            {"pace": 10.4, "waiting_for": "waiting for 1 download"},
+            "0.00 USD spent · 10 a minute · waiting for 1 download",
+        ),
+        ({"eta": (60.0, 90.0)}, "0.00 USD spent · about 1 min left (up to 1 min 30 s)"),
+        (
+            {"pace": 2.0, "eta": (60.0, 90.0), "total": None, "committed": 0.5},
+            "0.00 USD spent, 0.50 USD committed · 2.0 a minute · "
+            "about 1 min left for those read so far (up to 1 min 30 s)",
+        ),
+    ],
+)
+def test_what_is_spent_how_fast_it_goes_and_when_it_ends_is_said_in_one_line(values: dict[str, Any], said: str) -> None:
+    empty = RunSnapshot({}, 0, 0.0, 0.0, 0.0, eta=None, failures=(), waiting_for="")
+    assert empty._replace(**values).brief() == said

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.pipeline.run import _log_step, _step_seconds
 from aimlvideo.sandbox import Behaviour, Sandbox
 from tests.cases import for_each
+from tests.fakes import MODEL, PRICE, FakeClient, FakeService, jobs, run_all
 
 KEY = "key-that-nobody-may-see"
 
@@ -73,6 +76,33 @@ async def test_a_run_is_told_in_spans_figures_and_lines(
     whole = repr([vars(record) for record in caplog.records]) + repr([s.to_json() for s in spans.get_finished_spans()])
     assert KEY not in whole
     assert "signature" not in whole.lower()
+
+
+async def test_the_lag_of_a_clip_is_half_the_time_since_it_was_last_seen_unfinished(otel: Any) -> None:
+    async with FakeClient(FakeService(seconds=20), poll="every:15") as client:
+        await run_all(client, jobs(1))
+    (metrics,) = otel[1].get_metrics_data().resource_metrics[0].scope_metrics
+    points = {
+        metric.name: point
+        for metric in metrics.metrics
+        for point in metric.data.data_points
+        if point.attributes.get("aimlvideo.model") == MODEL
+    }
+    assert points["aimlvideo.lag"].sum == pytest.approx(15 / 2, abs=0.5)
+    assert points["aimlvideo.polls"].value == 2
+    assert points["aimlvideo.spent"].value == PRICE
+
+
+@pytest.mark.parametrize("loaded", ["", "opentelemetry.trace", "opentelemetry.metrics"])
+async def test_a_run_is_traced_where_the_application_has_loaded_either_half(
+    monkeypatch: pytest.MonkeyPatch, loaded: str
+) -> None:
+    for name in ("opentelemetry.trace", "opentelemetry.metrics"):
+        monkeypatch.setitem(sys.modules, name, importlib.import_module(name))
+        if name != loaded:
+            monkeypatch.delitem(sys.modules, name)
+    async with FakeClient(FakeService()) as client, client.run([]) as results:
+        assert len(results.watchers) == bool(loaded)
 
 
 @for_each(
