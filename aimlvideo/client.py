@@ -623,6 +623,7 @@ class VideoClient:
             window=self._window(),
             most_bought=self._most_bought,
             price=self.price,
+            refresh_prices=partial(self._prices.refresh, self.send, place.journal),
             folder=place.folder,
             patience=self._settings.timeout,
             goal=goal,

@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from math import inf
 from typing import Any
 from uuid import uuid4
@@ -21,6 +22,7 @@ from aimlvideo.distributed.shared_account import Account, AccountLimits
 from aimlvideo.distributed.shared_limits import WorkerShares
 from aimlvideo.distributed.worker import Worker
 from aimlvideo.errors import Busy, GenerationFailed, Rejected, ServiceError, SettingsError, Unavailable, Unclear
+from aimlvideo.pipeline.prices import GOOD_FOR
 from aimlvideo.shell.files.object_stores import ClipStore, open_worker_store
 from aimlvideo.shell.files.uploads import UploadStore
 from aimlvideo.shell.http.retrying import retrying
@@ -28,6 +30,7 @@ from aimlvideo.shell.journal.base import SERVICE, UPLOAD, refuse_other_service
 from aimlvideo.shell.journal.postgres import PostgresJournal, open_postgres_journal
 from aimlvideo.shell.journal.postgres_connection import AWAY, Connection, Database
 from aimlvideo.shell.journal.postgres_sync import CLAIM, open_sync_journal
+from aimlvideo.shell.task_groups import background_tasks
 
 log = logging.getLogger("aimlvideo.worker")
 NO_GENERATION = "aimlvideo-key-check"
@@ -69,6 +72,7 @@ async def open_worker(
         account = await _join(connection, registry, limits, stack)
         await store.sweep(await WorkerRegistry.ids(connection))
         await _know_prices(client, journal, needed=account.limits.max_spend != inf)
+        await stack.enter_async_context(background_tasks(partial(_refresh_prices, client)))
         feed, records = anyio.create_memory_object_stream[Record](inf)
         stack.callback(records.close)
         stack.callback(feed.close)
@@ -109,6 +113,16 @@ async def _know_prices(client: FleetClient, journal: PostgresJournal, *, needed:
         log.warning("the prices could not be read: %s", error)
     journal.price_of = client.price
     await journal.price_what_was_bought()
+
+
+async def _refresh_prices(client: FleetClient) -> None:
+    """Read the prices again and again: a worker lives for weeks, and a limit is kept by those of the day."""
+    while True:
+        await anyio.sleep(GOOD_FOR)
+        try:
+            await client.read_prices()
+        except ServiceError as error:
+            log.warning("the prices could not be read again: %s", error)
 
 
 async def _check_key(client: FleetClient) -> None:

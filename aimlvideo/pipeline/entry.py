@@ -40,6 +40,8 @@ class RunSpec:
     """How many generations may be outstanding, or bought and not yet taken by the reader."""
     price: Callable[[VideoJob], float | None] = lambda job: None
     """What a job costs in USD; None where unknown."""
+    refresh_prices: Callable[[], Awaitable[None]] = anyio.lowlevel.checkpoint
+    """Sees to it that prices are those of the day."""
     folder: Path | None = None
     patience: float = inf
     """Seconds for which one generation is waited for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from math import inf
 
@@ -10,12 +11,15 @@ from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.money.budget import Budget, Spending, checked_limit
 from aimlvideo.core.money.pricing import EARLIER_PRICES, PRICES, Prices, with_earlier
 from aimlvideo.core.services.base import Service
+from aimlvideo.errors import ServiceError
 from aimlvideo.pipeline.request_log import Send
 from aimlvideo.shell import clock
 from aimlvideo.shell.journal.base import Journal
 
 GOOD_FOR = 3600.0
-"""Seconds after which a client that lives on reads the list again for a run with a limit."""
+"""Seconds after which the list is read again where a limit is kept by it."""
+
+log = logging.getLogger("aimlvideo")
 
 
 class PriceList:
@@ -34,6 +38,21 @@ class PriceList:
         """Read the list as it is now, where the service has one. Raises ServiceError."""
         if (prices := self._service.prices) is not None:
             self.listed, self._read_at = prices.read(await send(prices.request)), clock.loop()
+
+    async def refresh(self, send: Send, journal: Journal) -> None:
+        """Read the list again where it has grown old since it was read: a run may go on for days.
+
+        Where it cannot be had, the old one holds for another while.
+        """
+        if not GOOD_FOR <= clock.loop() - self._read_at < inf:
+            return
+        self._read_at = clock.loop()  # whoever comes meanwhile does not ask as well
+        try:
+            await self.read(send)
+        except ServiceError as error:
+            log.warning("the prices could not be read again: %s", error)
+        else:
+            keep_prices(journal, self.listed)
 
     async def budget(self, limit: float | None, journal: Journal, spending: Spending | None, send: Send) -> Budget:
         """Return a run's budget; the first run into a journal promises all that is outstanding there its price."""

@@ -216,6 +216,8 @@ class Run:
         )
         if is_paid_for or not (budget.is_kept or self.spec.folder):
             return True
+        if budget.limit is not None and stage is Stage.PLANNED:
+            await self.spec.refresh_prices()
         # Its run was left while it waited, here or below: nobody would take back what is promised to it.
         if entry.ended:
             return False

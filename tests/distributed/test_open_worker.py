@@ -8,13 +8,15 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.distributed.open_worker import _check_output, open_worker
 from aimlvideo.distributed.shared_account import AccountLimits
 from aimlvideo.errors import JournalError, SettingsError
 from aimlvideo.shell.files.object_stores import ARRIVING, open_worker_store
 from aimlvideo.shell.journal.postgres_connection import Database
 from tests.cases import for_each
-from tests.fakes import FakeService, FakeTransport
+from tests.fakes import JOB, FakeService, FakeTransport
+from tests.waiting import until
 
 pytestmark = pytest.mark.real_time
 
@@ -44,6 +46,18 @@ async def test_a_worker_removes_what_killed_ones_have_left_half_fetched(dsn: str
     settings = {"service": "aimlapi", "api_key": "k", "transport": FakeTransport(FakeService(), "k")}
     async with open_worker(dsn, str(tmp_path), settings, AccountLimits()):
         assert not abandoned.exists(), "each kill would leave a part of a clip on the disk for ever"
+
+
+async def test_a_worker_that_lives_on_prices_its_jobs_by_the_list_of_the_day(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aimlvideo.distributed.open_worker.GOOD_FOR", 0.01)
+    service, job = FakeService(), VideoJob(**JOB)
+    settings = {"service": "aimlapi", "api_key": "k", "transport": FakeTransport(service, "k")}
+    async with open_worker(dsn, str(tmp_path), settings, AccountLimits(max_spend=1.0)) as worker:
+        assert worker.journal.price_of(job) == 0.25
+        service.price = 0.5
+        await until(lambda: worker.journal.price_of(job) == 0.5)
 
 
 async def test_a_worker_is_refused_whose_clips_would_go_elsewhere_and_leaves_nothing_there(

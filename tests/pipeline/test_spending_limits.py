@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ import anyio
 import pytest
 
 from aimlvideo import Stage
+from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import OverBudget, Unclear
 from aimlvideo.pipeline import download
 from aimlvideo.shell.files.downloads import Clip
 from aimlvideo.views.snapshot import RunWatcher
-from tests.fakes import JOB, FakeClient, FakeDownload, FakeService, quick_downloads
+from tests.fakes import JOB, FakeClient, FakeDownload, FakeService, answer, quick_downloads
 
 LOST = Unclear("reset")
 
@@ -170,6 +172,25 @@ async def test_a_limit_knows_what_a_run_without_one_has_bought_beside_it(tmp_pat
                 await anext(limited)
         assert len(service.accepted) == 2
         assert len([result async for result in unlimited]) == 2
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+async def test_a_run_of_days_keeps_its_limit_by_the_prices_of_the_day(tmp_path: Path, is_away: bool) -> None:
+    class Moody(FakeService):
+        def answer(self, request: Request) -> Answer:
+            is_list = request.path == "/v1/models"
+            return answer(503) if is_list and is_away and self.accepted else super().answer(request)
+
+    async def slowly() -> AsyncIterator[dict[str, Any]]:
+        yield first
+        await anyio.sleep(7200)
+        service.price = 0.5
+        yield second
+
+    service, (first, second) = Moody(seconds=5), jobs("a", "b")
+    async with FakeClient(service) as client, client.run(slowly(), output=tmp_path, max_spend=0.6) as results:
+        bought = [result.job.id async for result in results if result.ok]
+    assert bought == (["a", "b"] if is_away else ["a"])
 
 
 async def test_a_clip_that_a_run_without_a_limit_is_just_saving_counts_once(tmp_path: Path, monkeypatch: Any) -> None:
