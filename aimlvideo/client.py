@@ -22,7 +22,7 @@ import anyio
 from aimlvideo.core.arguments import check_argument
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.formatting import SecretText, preview
-from aimlvideo.core.jobs.file_names import RESULTS, NameTemplate, numbered_name
+from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS, NameTemplate, numbered_name
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.request_ids import OwnIds
 from aimlvideo.core.jobs.stages import Stage
@@ -602,6 +602,8 @@ class VideoClient:
             return _Place(
                 folder, store or own_store, own_store, journal, uploads, shared.ids_under_way, results, shared.spending
             )
+        if folder and self._journal:
+            _refuse_other_journal(folder, self._journal)
         results_file = folder / RESULTS if folder and not store else None
         users = _users_of(self._journal or self._memory)
         return _Place(
@@ -761,6 +763,16 @@ def _checked_journal(journal: Journal) -> Journal:
     if not callable(getattr(journal, "plan", None)):
         raise SettingsError(f"journal is {preview(journal)}: expected the path of a file, an open journal, or None")
     return journal
+
+
+def _refuse_other_journal(folder: Path, journal: Journal) -> None:
+    """Raise SettingsError where a folder has a journal that is not this one: what it has would be bought again."""
+    own, path = folder / JOURNAL, getattr(journal, "path", None)
+    if own.exists() and not (isinstance(path, Path) and path.exists() and own.samefile(path)):
+        raise SettingsError(
+            f"{folder} has a journal of its own, and this client another one, so that what is bought there would be "
+            f"bought again: expected a folder without {JOURNAL}, or a client without `journal`, which goes on with that"
+        )
 
 
 def _refuse_other_loops() -> None:

@@ -533,6 +533,21 @@ async def test_a_journal_that_is_lent_buys_each_job_once_and_counts_what_all_its
             assert [result.stage async for result in limited] == [Stage.PLANNED]
 
 
+async def test_a_folder_that_has_a_journal_takes_no_clips_of_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick_downloads(monkeypatch)
+    service, own = FakeService(seconds=5), tmp_path / "clips" / "journal.sqlite3"
+    async with FakeClient(service) as client, client.run(jobs(1), output=own.parent) as results:
+        await anext(results)
+    async with FakeClient(service, journal=tmp_path / "other.sqlite3") as client:
+        with pytest.raises(SettingsError, match="clips has a journal of its own"):
+            await client.generate(**JOB, output=own.parent)
+    async with FakeClient(service, journal=own) as client:
+        assert (await client.generate(**JOB, id="job1", output=own.parent)).ok
+    assert len(service.posted_at) == 2
+
+
 async def test_a_spending_limit_stops_before_it_would_be_passed() -> None:
     service = FakeService(price=0.4)
     async with FakeClient(service) as client, client.run(jobs(10), max_spend=1.0) as results:
