@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
+
+import anyio
 
 from aimlvideo.cli.options import ClientOptions
 from aimlvideo.cli.signals import in_loop
@@ -17,11 +19,14 @@ from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.base import Question
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import ServiceError, SettingsError
+from aimlvideo.shell.task_groups import task_group
 
 if TYPE_CHECKING:
     from aimlvideo.client import VideoClient
 
 T = TypeVar("T")
+SOON = 5.0
+"""Seconds after which people are told what is waited for."""
 
 
 class _Answering(Protocol):
@@ -31,6 +36,42 @@ class _Answering(Protocol):
     def service(self) -> Service: ...
 
     async def send(self, question: Request, *, tries: int) -> Answer: ...
+
+
+@dataclass(slots=True)
+class _Asked(Generic[T]):
+    """One free question, `topic` in words, and its answer: what stands there before, where none can be had."""
+
+    topic: str
+    question: Question[T] | None
+    answer: T
+    is_open: bool = True
+    failure: str = ""
+    error: ServiceError | None = None
+
+    async def ask(self, client: _Answering) -> None:
+        """Ask once."""
+        if self.question is None:
+            return
+        try:
+            answer = await client.send(self.question.request, tries=1)
+            if answer.status in (200, 401):
+                self.answer = self.question.read(answer)
+            else:
+                self.failure = f"answer {answer.status}"
+        except ServiceError as error:
+            self.error, self.failure = error, str(error)
+        self.is_open = False
+
+
+async def _say_what_is_awaited(questions: Sequence[_Asked[Any]], say: Callable[[str], None]) -> None:
+    await anyio.sleep(SOON)
+    awaited = [asked.topic for asked in questions if asked.is_open]
+    say(f"the service was asked for {', '.join(awaited)}: expected an answer within seconds, found none in {SOON:g} s")
+
+
+def _say_nothing(text: str) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,54 +87,39 @@ class ServiceFacts:
     """Why `prices` is None, and what to do about it."""
 
     @classmethod
-    async def of(cls, client: _Answering, *, with_key: bool = True) -> Self:
-        """Ask for prices, durations and, where there is a key, the balance; whatever cannot be had is left out."""
-        failures: dict[str, str] = {}
-        refusals: list[ServiceError] = []
+    async def of(cls, client: _Answering, say: Callable[[str], None] = _say_nothing, *, with_key: bool = True) -> Self:
+        """Ask for prices, durations and, where there is a key, the balance; whatever cannot be had is left out.
 
-        async def answered(question: Question[T] | None, otherwise: T) -> T:
-            if question is None:
-                return otherwise
-            try:
-                answer = await client.send(question.request, tries=1)
-                if answer.status in (200, 401):
-                    return question.read(answer)
-                failures[question.request.path] = f"answer {answer.status}"
-            except ServiceError as error:
-                if error.status == 401 and with_key:
-                    refusals.append(error)
-                failures[question.request.path] = str(error)
-            return otherwise
-
-        no_times: dict[str, Durations] = {}
+        All are asked for at once; `say` is told what is waited for where no answer comes in seconds.
+        """
         service = client.service
-        prices: Question[Mapping[str, Pricing] | None] | None = service.prices
-        times = await answered(service.durations, no_times)
-        balance: Question[float | None] | None = service.balance
-        key: Question[KeyLimits | None] | None = service.key
-        no_deprecations: dict[str, Deprecation] = {}
-        facts = cls(
-            await answered(prices, None),
-            times,
-            await answered(balance, None) if with_key else None,
-            await answered(service.deprecations, no_deprecations),
-            await answered(key, None) if with_key else None,
-            _why_no_prices(service, failures, with_key=with_key),
-        )
+        prices = _Asked[Mapping[str, Pricing] | None]("its prices", service.prices, None)
+        times = _Asked[dict[str, Durations]]("how long its models take", service.durations, {})
+        balance = _Asked[float | None]("the balance", service.balance if with_key else None, None)
+        deprecations = _Asked[dict[str, Deprecation]]("which models it ends", service.deprecations, {})
+        key = _Asked[KeyLimits | None]("the limits of the key", service.key if with_key else None, None)
+        questions = [asked for asked in (prices, times, balance, deprecations, key) if asked.question is not None]
+        async with task_group() as beside:
+            beside.start_soon(_say_what_is_awaited, questions, say)
+            async with task_group(wait=True) as asking:
+                for asked in questions:
+                    asking.start_soon(asked.ask, client)
         # A wrong key is better said now than when jobs are sent. One that shows the balance is none: a page that
         # refuses it wants another kind of key.
-        if refusals and facts.balance is None:
+        refusals = [asked.error for asked in questions if asked.error is not None and asked.error.status == 401]
+        if refusals and with_key and balance.answer is None:
             raise refusals[0]
-        return facts
+        why_no_prices = _why_no_prices(service, prices.failure, with_key=with_key)
+        return cls(prices.answer, times.answer, balance.answer, deprecations.answer, key.answer, why_no_prices)
 
     @classmethod
-    def asked(cls, settings: ClientOptions, *, sandbox: bool = False) -> Self:
+    def asked(cls, settings: ClientOptions, say: Callable[[str], None], *, sandbox: bool = False) -> Self:
         """Ask without a run what needs no key, and the balance where there is one. Raises Refused for a wrong key."""
 
         async def work() -> Self:
             opening = _client(settings, sandbox=True) if sandbox else _bare_service(settings)
             async with opening as (service, with_key):
-                return await cls.of(service, with_key=with_key)
+                return await cls.of(service, say, with_key=with_key)
 
         return in_loop(work())
 
@@ -101,12 +127,12 @@ class ServiceFacts:
 NO_FACTS = ServiceFacts()
 
 
-def _why_no_prices(service: Service, failures: Mapping[str, str], *, with_key: bool) -> str:
+def _why_no_prices(service: Service, failure: str, *, with_key: bool) -> str:
     """Say why there are no prices, and what to do; an empty text where there are some."""
     if service.prices is None:
         reason = f"{service.title} publishes no price list"
-    elif (path := service.prices.request.path) in failures:
-        reason = f"the price list of {service.title} cannot be read ({failures[path]})"
+    elif failure:
+        reason = f"the price list of {service.title} cannot be read ({failure})"
     else:
         return ""
     if with_key:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -23,7 +24,7 @@ from aimlvideo.core.catalog import catalog
 from aimlvideo.core.catalog.catalog import Catalog, load_catalog
 from aimlvideo.core.services import service_of
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.errors import DiskFailed, Refused
+from aimlvideo.errors import DiskFailed, Refused, Unclear
 from aimlvideo.sandbox import Sandbox
 from aimlvideo.shell.files import output_folders
 from aimlvideo.shell.journal.sqlite import SqliteJournal
@@ -429,6 +430,32 @@ class Answering:
 async def test_a_page_that_wants_another_key_stops_no_run_whose_key_the_account_takes(page: str) -> None:
     facts = await ServiceFacts.of(Answering(**{page: 401}))
     assert facts.balance == 5.0
+
+
+class Silent(Answering):
+    """A service that takes each question, and answers none but that for the balance."""
+
+    async def send(self, question: Request, *, tries: int) -> Answer:
+        """Return the balance; raise after a minute, as a transport does, for anything else."""
+        if "billing" in question.path:
+            return await super().send(question, tries=tries)
+        await anyio.sleep(60)
+        raise Unclear("no answer within 60 s")
+
+
+async def test_a_service_that_says_nothing_is_waited_for_once_and_people_are_told_for_what() -> None:
+    said: list[str] = []
+    began = anyio.current_time()
+    facts = await ServiceFacts.of(Silent(), said.append)
+    assert anyio.current_time() - began == pytest.approx(60), "five questions wait at the same time"
+    assert (facts.balance, facts.prices) == (5.0, None)
+    assert "no answer within 60 s" in facts.why_no_prices
+    (told,) = said
+    assert "its prices" in told
+    assert "the balance" not in told
+    quick: list[str] = []
+    await ServiceFacts.of(Answering(), quick.append)
+    assert not quick
 
 
 async def test_a_key_that_the_account_does_not_take_stops_the_run() -> None:

@@ -75,7 +75,7 @@ def check_file(
         for _, job, params in reader.jobs(lines):
             # Not before: what is wrong with a file of which no job can be sent is said at once, and off line too.
             if facts is NO_FACTS and not is_wrong:
-                facts = ServiceFacts.asked(settings, sandbox=sandbox)
+                facts = ServiceFacts.asked(settings, terminal.remark, sandbox=sandbox)
                 tally = Tally(catalog, facts.prices)
             tally.add(job.model, params)
             unnamed += job.derived

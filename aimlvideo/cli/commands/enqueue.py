@@ -62,7 +62,7 @@ def enqueue(
         priced = asks or _names_service(settings)
 
         def ask() -> ServiceFacts:
-            return ServiceFacts.asked(settings) if priced else NO_FACTS
+            return ServiceFacts.asked(settings, terminal.remark) if priced else NO_FACTS
 
         code = shared_jobs.queue(
             jobs,

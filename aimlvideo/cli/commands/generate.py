@@ -267,7 +267,7 @@ def make_one(
             # Nothing of a new one is paid yet: what costs too much is a mistake in the command, and not an unfinished
             # clip. One that was sent may turn out as never accepted, and is sent again then: within the limit of now.
             if is_new and max_spend is not None:
-                await _refuse_above(max_spend, client, job)
+                await _refuse_above(max_spend, client, job, terminal)
             if is_new and is_saved:
                 await journal.plan_anew(client)
             async with journal.opened_run(client, stage, None if is_new else max_spend) as results:
@@ -357,9 +357,9 @@ def _say_what_is_odd(job: VideoJob, settings: ClientOptions, terminal: Terminal)
         terminal.remark(str(warning))
 
 
-async def _refuse_above(limit: float, client: VideoClient, job: VideoJob) -> None:
+async def _refuse_above(limit: float, client: VideoClient, job: VideoJob, terminal: Terminal) -> None:
     """Raise UsageError where a clip costs more than this, in USD, or nobody says what it costs."""
-    client.use_prices((await ServiceFacts.of(client)).prices or {})
+    client.use_prices((await ServiceFacts.of(client, terminal.remark)).prices or {})
     price = client.price(job)
     if price is None:
         raise UsageError(f"the price of this clip is not known, so it might exceed --max-spend {limit:g}")

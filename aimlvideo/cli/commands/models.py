@@ -93,7 +93,7 @@ def _show_example(word: str, chosen: ModelFilter, facts: ServiceFacts, terminal:
 
 def _facts(settings: ClientOptions, chosen: ModelFilter, terminal: Terminal) -> ServiceFacts:
     """Return what the service says. Raises UsageError where models are to be chosen by a price that it does not say."""
-    facts = ServiceFacts.asked(settings)
+    facts = ServiceFacts.asked(settings, terminal.remark)
     if facts.prices is None:
         if chosen.max_price is not None:
             raise UsageError("the service's price list cannot be read, so --max-price cannot be applied")

@@ -59,7 +59,7 @@ def carry_on(settings: ClientOptions, options: RunOptions, terminal: Terminal, r
                 _check_name(options.name, journal.open_jobs(run=run))
             async with client_of(settings, sandbox=sandbox) as client:
                 try:
-                    facts = await ServiceFacts.of(client)
+                    facts = await ServiceFacts.of(client, terminal.remark)
                 except ServiceError as error:  # a wrong key would only make every poll fail
                     raise UsageError(str(error)) from error
                 tally = Tally(known_catalog(), facts.prices)

@@ -94,7 +94,7 @@ def run_jobs(
         if options.store is not None:
             await ObjectStore.opened(options.store)  # before a job is planned that no clip could be saved of
         async with client_of(settings, sandbox=sandbox) as client:
-            facts = await ServiceFacts.of(client)
+            facts = await ServiceFacts.of(client, terminal.remark)
             async with planner.planned(client, facts) as journal:
                 session.run = journal.run
                 # What is planned was held against the service's own words a moment ago.
