@@ -155,6 +155,7 @@ def pytest_collection() -> Iterator[None]:
     finally:
         gc.enable()
         gc.freeze()
+        gc.set_threshold(20_000, 20, 100)  # what the tests leave behind is small
 
 
 class Watch:

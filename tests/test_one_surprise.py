@@ -123,7 +123,7 @@ def surprised(results: dict[str, Any]) -> list[str]:
 @pytest.mark.parametrize("station", ["submit", "status"])
 async def test_an_odd_answer_about_one_job_is_that_jobs_and_a_later_run_saves_it(tmp_path: Path, station: str) -> None:
     service = OddService(seconds=20, station=station)
-    settings = {"settle": 600.0, "timeout": 7200.0, "max_outstanding": 50}
+    settings = {"settle": 600.0, "timeout": 2400.0, "max_outstanding": 50}
     async with FakeClient(service, **settings) as client:
         first = await run_all(client, odd_jobs(), output=tmp_path)
     assert [first[name].stage for name in FINE] == [Stage.SAVED, Stage.SAVED]

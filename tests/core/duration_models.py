@@ -46,7 +46,8 @@ def watch(policy: PollPolicy, times: Sequence[float], at_a_time: int = 8, again:
     following = at_a_time
     while waiting:
         now, number, began, last = heapq.heappop(waiting)
-        if began + policy.next_poll(last) <= now + 1e-9:
+        due = began + policy.next_poll(last)
+        if due <= now + 1e-9:
             age = now - began
             seen.polls[number] += 1
             seen.looks.append((last, age))
@@ -57,7 +58,8 @@ def watch(policy: PollPolicy, times: Sequence[float], at_a_time: int = 8, again:
                 begin(following, now)
                 following += 1
                 continue
-        heapq.heappush(waiting, (min(began + policy.next_poll(last), now + again), number, began, last))
+            due = began + policy.next_poll(last)
+        heapq.heappush(waiting, (min(due, now + again), number, began, last))
     return seen
 
 

@@ -74,15 +74,15 @@ async def test_a_429_on_one_status_check_stops_the_checks_of_all_generations_for
 
 
 async def test_a_429_on_a_status_check_narrows_the_checks_of_all_and_calm_widens_them_again() -> None:
-    service = FakeService(seconds=350)
-    service.checks.extend([None] * 300 + [answer(429, {"message": "slow down"}, retry_after="1")])
-    async with FakeClient(service, poll="every:1", poll_rate=10.0, max_outstanding=30) as client:
-        await run_all(client, jobs(30))
+    service = FakeService(seconds=120)
+    service.checks.extend([None] * 90 + [answer(429, {"message": "slow down"}, retry_after="1")])
+    async with FakeClient(service, poll="every:1", poll_rate=3.0, max_outstanding=9) as client:
+        await run_all(client, jobs(9))
     gaps = gaps_of(service)
-    before, narrowed, calm = (sum(gaps[start : start + 20]) / 20 for start in (270, 305, len(gaps) - 120))
-    assert before == pytest.approx(0.1, rel=0.02)
-    assert narrowed > 0.105
-    assert calm == pytest.approx(0.1, rel=0.02)
+    before, narrowed, calm = (sum(gaps[start : start + 8]) / 8 for start in (78, 92, len(gaps) - 40))
+    assert before == pytest.approx(1 / 3, rel=0.02)
+    assert narrowed > 0.35
+    assert calm == pytest.approx(1 / 3, rel=0.02)
 
 
 async def test_checks_that_come_too_fast_are_no_failed_checks() -> None:
@@ -463,8 +463,8 @@ class MillisecondLoop(CountingLoop):
 
 def test_a_loop_whose_clock_counts_milliseconds_is_not_kept_busy_until_the_clock_moves_on() -> None:
     async def main() -> None:
-        async with FakeClient(FakeService(seconds=20), poll="every:0.3", rate=1e5, poll_rate=1e5) as client:
-            results = await run_all(client, jobs(20))
+        async with FakeClient(FakeService(seconds=8), poll="every:0.3", rate=1e5, poll_rate=1e5) as client:
+            results = await run_all(client, jobs(10))
         assert all(result.ok for result in results.values())
 
     def passes_of(loop: type[CountingLoop]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ class Visitor:
             reply = await self.get(path, generation_id=generation_id)
             if reply.status == 200 and reply.json["status"] in ("completed", "succeeded", "error", "failed"):
                 return reply
-            await asyncio.sleep(0.01)
+            time.sleep(0.01)  # noqa: ASYNC251 - the sandbox goes by the real clock, in virtual time too
 
     async def task_end(self, task_id: str, kind: str = "text2video") -> Reply:
         while True:
@@ -69,7 +69,7 @@ class Visitor:
                 return reply
             if "fail" in str(reply.json["data"].get("task_status", reply.json["data"].get("status"))).lower():
                 return reply
-            await asyncio.sleep(0.01)
+            time.sleep(0.01)  # noqa: ASYNC251 - the sandbox goes by the real clock, in virtual time too
 
     async def file(self, url: str, **headers: str) -> Reply:
         """Fetch a link exactly as it came, without the key."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
+from itertools import accumulate
 from math import exp, log, sqrt
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimlvideo.core.polling.hazard import EDGES, WIDTHS, PiecewiseHazard
+from aimlvideo.core.polling.hazard import EDGES, PiecewiseHazard
 from aimlvideo.core.polling.policy import FixedPolls, LearnedPolls, _NextPoll, knowledge_key
 from tests.cases import for_each, one_in
 from tests.core.duration_models import PUBLISHED, best_cost, lognormal_left, lognormal_times, watch
@@ -199,27 +201,23 @@ def test_a_look_is_where_the_cost_is_least(law, price, last):
     law = PiecewiseHazard.of(law)
     looks = _NextPoll(law, price)
 
+    step = 0.1
+    starts = [last + number * step for number in range(round((600 - last) / step))]
+    left = [law.survival(start + step / 2) for start in starts]
+    lags = [0.0, *accumulate((law.survival(last) - one) * step for one in left)]
+    hazards = [law.hazards[bisect_right(EDGES, start + step / 2) - 1] for start in starts]
+    aheads = [0.0, *accumulate(hazard**0.5 * one * step for hazard, one in zip(hazards, left, strict=True))]
+
     def cost(look: float) -> float:
-        lag, ahead, age, step = 0.0, 0.0, last, 0.1
-        while age < 600:
-            left = law.survival(age + step / 2)
-            if age < look:
-                lag += (law.survival(last) - left) * step
-            else:
-                hazard = law.hazards[_bin(age + step / 2)]
-                ahead += hazard**0.5 * left * step
-            age += step
-        return lag + (2 * price) ** 0.5 * ahead + price * law.survival(look) / 2
+        before = sum(start < look for start in starts)
+        ahead = aheads[-1] - aheads[before]
+        return lags[before] + (2 * price) ** 0.5 * ahead + price * law.survival(look) / 2
 
     best = looks.exact(last)
     least = cost(best) - 1e-3 * (1 + price)
     assert all(
         least <= cost(best + off) for off in (-60, -30, -10.0, -3.0, -1.0, 1.0, 3.0, 10.0, 30, 60) if off > last - best
     )
-
-
-def _bin(age: float) -> int:
-    return next(i for i, (edge, width) in enumerate(zip(EDGES, WIDTHS, strict=True)) if age < edge + width)
 
 
 def test_what_was_learned_survives_being_written_as_json():

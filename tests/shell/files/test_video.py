@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import struct
@@ -33,7 +34,14 @@ def clip(
     preset: str = "ultrafast",
 ) -> Path:
     """Make a clip whose frames are plain grey pictures of these levels, with a tone; its clock `begins` at a frame."""
-    with av.open(str(path), "w") as film:
+    path.write_bytes(_content(tuple(levels), size, tone, begins, preset))
+    return path
+
+
+@functools.cache
+def _content(levels: tuple[int, ...], size: tuple[int, int], tone: bool, begins: int, preset: str) -> bytes:
+    file = io.BytesIO()
+    with av.open(file, "w", "mp4") as film:
         video = film.add_stream("libx264", rate=RATE, options={"crf": "1", "preset": preset})
         video.width, video.height, video.pix_fmt = *size, "yuv420p"
         audio = film.add_stream("aac", rate=48_000, layout="stereo") if tone else None
@@ -51,7 +59,7 @@ def clip(
                 frame.sample_rate = 48_000
                 film.mux(audio.encode(frame))
             film.mux(audio.encode(None))
-    return path
+    return file.getvalue()
 
 
 def levels_of(path: Path) -> list[int]:
