@@ -16,6 +16,10 @@ import typer.testing
 from typer.testing import CliRunner, Result
 
 from aimlvideo.cli.app import app
+from aimlvideo.core.money.pricing import Prices
+from aimlvideo.core.services import service_of
+from aimlvideo.core.wires.aimlapi_models import PRICES
+from aimlvideo.core.wires.http import Answer
 from aimlvideo.sandbox import Sandbox
 from tests.servers import sandbox_thread
 
@@ -34,6 +38,17 @@ def new_command(app: typer.Typer) -> Any:
 
 
 typer.testing._get_command = new_command  # type: ignore[attr-defined]
+
+
+@functools.lru_cache(maxsize=8)
+def read_prices(body: bytes) -> Prices:
+    return PRICES.read(Answer(200, {}, body))
+
+
+# A sandbox lists the same prices each time: to read these 100 KB takes as long as the rest of many a command.
+object.__setattr__(
+    service_of("aimlapi"), "prices", PRICES._replace(read=lambda answer: Prices(read_prices(answer.body)))
+)
 
 
 @pytest.fixture(scope="module")
