@@ -17,6 +17,8 @@ from aimlvideo import (
     Request,
     SettingsError,
     Unclear,
+    UnexpectedError,
+    UsageError,
     VideoClient,
 )
 from tests.cases import for_each
@@ -115,6 +117,29 @@ async def test_headers_are_found_however_they_are_written() -> None:
 def test_what_is_no_transport_is_refused(transport: Any) -> None:
     with pytest.raises(SettingsError, match=r"transport is of type .*FunctionTransport"):
         VideoClient(transport=transport)
+
+
+@for_each(
+    ("answer", "said"),
+    [
+        (Answer("201", {}, b"{}"), "status is of type str: expected int"),  # type: ignore[arg-type]
+        (Answer(201, {}, "{}"), "body is of type str: expected bytes"),  # type: ignore[arg-type]
+        (Answer(201, None, b"{}"), "headers is of type NoneType: expected Mapping"),  # type: ignore[arg-type]
+    ],
+)
+async def test_an_answer_of_other_parts_than_an_answer_has_is_said_before_anything_is_bought(
+    answer: Answer, said: str
+) -> None:
+    asked: list[Request] = []
+    async with VideoClient(transport=FunctionTransport(lambda request: asked.append(request) or answer)) as client:
+        with pytest.raises(UnexpectedError, match=said):
+            await client.generate(MODEL, prompt="x")
+    assert not [request for request in asked if request.method == "POST"]
+
+
+def test_what_is_no_function_answers_nothing() -> None:
+    with pytest.raises(UsageError, match="function is 'x': expected what takes a Request and returns an Answer"):
+        FunctionTransport("x")  # type: ignore[arg-type]
 
 
 async def test_what_a_stand_in_teaches_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

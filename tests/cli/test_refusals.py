@@ -94,7 +94,13 @@ def test_bytes_that_are_no_text_and_a_url_that_is_none_are_refused_without_a_tra
     command: Command, tmp_path: Path
 ) -> None:
     no_text = (("adopt", "out", "gen-\udcff"), ("drain", "--dsn", "x\udcff"))
-    for words in (*no_text, ("adopt", "http://[", "gen-1"), ("status", "s3://u:pass@[/x")):
+    for words in (
+        *no_text,
+        ("adopt", "http://[", "gen-1"),
+        ("status", "s3://u:pass@[/x"),
+        ("status", "s3://"),
+        ("adopt", "gs:///run", "g"),
+    ):
         done = command(*words)
         assert done.exit_code == 2, words
         assert "expected" in done.stderr

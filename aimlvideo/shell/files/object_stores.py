@@ -293,11 +293,17 @@ class ObjectStore:
 
 def is_remote(output: str) -> bool:
     """Tell whether an output is a URL, not a folder of this machine. Raises SettingsError for one that is no URL."""
+    shown = without_passwords(output)
     try:
-        return bool(REMOTE.match(output)) and urlsplit(output).scheme.lower() != "file"
+        scheme, place, *_ = urlsplit(output) if REMOTE.match(output) else ("file", "")
     except ValueError as error:
-        shown = without_passwords(output)
         raise SettingsError(f"{shown!r} is not a URL ({error}): expected one, or a folder") from None
+    # A path would be made of it, of this machine, and clips be bought into that.
+    if REMOTE.fullmatch(output.strip()) or (scheme in STORE_EXTRAS and not place.strip()):
+        raise SettingsError(
+            f"{shown!r} names no bucket: expected s3://bucket/run, or a folder (is a variable not set?)"
+        )
+    return scheme != "file"
 
 
 def _local_folder(output: str) -> Path:

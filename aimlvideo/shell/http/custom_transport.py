@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 from yarl import URL
 
+from aimlvideo.core.arguments import check_argument
 from aimlvideo.core.wires.http import Answer, Request, Transport
 from aimlvideo.errors import SettingsError, Unclear
 
@@ -21,6 +22,7 @@ class FunctionTransport:
     """
 
     def __init__(self, function: Callable[[Request], Answer | Awaitable[Answer]]) -> None:
+        check_argument("function", function, Callable, "what takes a Request and returns an Answer")  # type: ignore[arg-type]
         self._function = function
 
     async def send(self, request: Request, /) -> Answer:
@@ -60,6 +62,9 @@ class ClipSource(Protocol):
         ...
 
 
+_PARTS = {"status": int, "headers": Mapping, "body": bytes}
+
+
 class _CheckedTransport(NamedTuple):
     """A transport that somebody else wrote, with its errors and headers as this package needs them."""
 
@@ -74,6 +79,10 @@ class _CheckedTransport(NamedTuple):
             raise Unclear(f"the transport failed: {error or type(error).__name__}") from error
         if not isinstance(answer, Answer):
             raise TypeError(f"the transport returned {type(answer).__name__}: expected an aimlvideo.Answer")
+        for part, kind in _PARTS.items():
+            if not isinstance(value := getattr(answer, part), kind):
+                got = f"whose {part} is of type {type(value).__name__}"
+                raise TypeError(f"the transport returned an Answer {got}: expected {kind.__name__}")
         # Answers are looked up by lower-case names everywhere: one place makes them so, for whatever a foreign
         # transport returns.
         if any(name != name.lower() for name in answer.headers):

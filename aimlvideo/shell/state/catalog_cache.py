@@ -66,7 +66,8 @@ class CatalogCache:
                 json.dump(asdict(refreshed), file)
             Path(file.name).replace(self.path)
         except OSError as error:
-            raise SettingsError(f"cannot keep the catalogue in {self.path}: {error}") from error
+            reason = error.strerror or error
+            raise SettingsError(f"cannot keep the catalogue in {self.path}: {reason}") from error
 
     def add(self, models: Mapping[str, Any]) -> None:
         """Keep these models as well. What was read of all others, and when, stays; a full disk keeps nobody waiting."""

@@ -189,7 +189,7 @@ def test_without_a_folder_it_lies_in_the_users_cache(monkeypatch: pytest.MonkeyP
 
 def test_a_folder_that_cannot_be_written_is_said_plainly(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(SettingsError, match="cannot keep the catalogue"):
+    with pytest.raises(SettingsError, match=r"cannot keep the catalogue in .*: File exists"):
         CatalogCache(tmp_path / "file").write(Refreshed())
 
 
