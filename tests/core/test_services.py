@@ -105,6 +105,16 @@ def test_the_help_names_each_service_and_where_its_key_is_read_from(name: str) -
 
 
 @for_each(
+    ("name", "secrets"),
+    [("aimlapi", ("ab:cd:ef",)), ("kling", ("ab:cd:ef",)), ("kling-official", ("ab:cd:ef", "ab", "cd:ef"))],
+)
+def test_a_key_and_each_of_its_parts_are_never_shown_also_where_a_part_has_a_colon(
+    name: str, secrets: tuple[str, ...]
+) -> None:
+    assert service_of(name).secrets("ab:cd:ef") == secrets
+
+
+@for_each(
     ("name", "hint"),
     [("aiml", "aimlapi"), ("Kling", "kling"), ("klng", "kling"), ("sora.example", ""), (None, ""), (7, "")],
 )
