@@ -13,6 +13,7 @@ import pytest
 
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.shell.journal import postgres_connection
 from aimlvideo.shell.journal.postgres import PostgresJournal
 
 SENT = Progress().to(Stage.SUBMITTING, request_id="av-1", submitted_at=1000.5)
@@ -94,3 +95,59 @@ async def test_what_was_charged_nothing_says_nothing_of_the_price_of_its_model()
     for cost in (0.0, 0.25):
         journal.step(VideoJob("m", id="one"), Progress(Stage.FAILED, generation_id="g", cost_usd=cost))
         assert journal._new_prices == ({"m": cost} if cost else {})
+
+
+class Closable:
+    """Stands for a connection, or a pool of some, that takes a moment to be closed."""
+
+    is_closed = False
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
+    async def open(self) -> None:
+        pass
+
+    async def execute(self, statement: str) -> None:
+        pass
+
+    async def close(self) -> None:
+        await anyio.sleep(1)
+        self.is_closed = True
+
+
+@pytest.mark.parametrize("several", [True, False])
+async def test_whoever_is_stopped_closes_its_connections_first(monkeypatch: pytest.MonkeyPatch, several: bool) -> None:
+    made = Closable()
+
+    async def connected(*_: Any, **__: Any) -> Closable:
+        return made
+
+    monkeypatch.setattr(postgres_connection, "AsyncConnectionPool", lambda *_, **__: made)
+    monkeypatch.setattr(psycopg.AsyncConnection, "connect", connected)
+    database = postgres_connection.Database("postgresql://a/b")
+    with anyio.CancelScope() as scope:
+        async with database.pool(2) if several else database.connection():
+            scope.cancel()
+            await anyio.sleep(1)
+    assert made.is_closed
+
+
+@pytest.mark.parametrize(
+    ("error", "is_closed"), [(psycopg.errors.ReadOnlySqlTransaction(), True), (psycopg.errors.UniqueViolation(), False)]
+)
+async def test_a_connection_to_a_server_that_has_become_read_only_is_not_used_again(
+    error: psycopg.Error, is_closed: bool
+) -> None:
+    connection = Closable()
+
+    class Pool:
+        @asynccontextmanager
+        async def connection(self) -> AsyncIterator[Any]:
+            yield connection
+
+    pool: Any = Pool()
+    with pytest.raises(type(error)):
+        async with postgres_connection.pooled_connection(pool):
+            raise error
+    assert connection.is_closed is is_closed

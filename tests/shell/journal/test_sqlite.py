@@ -9,6 +9,7 @@ import random
 import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -287,6 +288,32 @@ async def test_a_folder_that_may_not_be_written_is_read_without_a_file_beside(
     with read_journal(path) as reader:
         assert reader.counts() == {"planned": 1}
         assert sorted(path.parent.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("code", "is_read"),
+    [(sqlite3.SQLITE_FULL, True), (sqlite3.SQLITE_IOERR_SHMSIZE, True), (sqlite3.SQLITE_CORRUPT, False)],
+)
+async def test_on_a_full_disk_where_sqlite_can_make_no_file_an_ended_run_is_read_all_the_same(
+    path: Path, monkeypatch: pytest.MonkeyPatch, code: int, is_read: bool
+) -> None:
+    async with open_journal(path) as journal:
+        journal.plan(named("a"))
+    refused, connect = sqlite3.OperationalError("refused"), sqlite3.connect
+    refused.sqlite_errorcode = code
+
+    class Refusing(sqlite3.Connection):
+        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            if sql == "PRAGMA schema_version":
+                raise refused
+            return super().execute(sql, *values)
+
+    def connected(address: str, **options: Any) -> sqlite3.Connection:
+        return connect(address, factory=Refusing if "mode=rw" in address else sqlite3.Connection, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", connected)
+    with nullcontext() if is_read else pytest.raises(JournalError), read_journal(path) as reader:
+        assert reader.counts() == {"planned": 1}
 
 
 def test_where_there_is_no_journal_the_reader_says_so(tmp_path: Path) -> None:
