@@ -201,8 +201,10 @@ def test_a_generation_may_have_several_clips_and_all_were_paid_for(fields: Any, 
 
 
 def test_the_size_of_each_clip_is_kept_where_the_answer_says_it() -> None:
-    clips = [{"url": "https://a/1", "file_size": 12}, {"url": "https://a/2", "file_size": "many"}]
-    assert WIRE.parse_status(answer({"status": "completed", "video": clips}), "gen-1").file_sizes == (12, None)
+    said = (12, "many", 0, -1, True)
+    clips = [{"url": f"https://a/{number}", "file_size": size} for number, size in enumerate(said)]
+    sizes = WIRE.parse_status(answer({"status": "completed", "video": clips}), "gen-1").file_sizes
+    assert sizes == (12, None, None, None, None), "no clip would ever be as large"
 
 
 @for_each("video", [None, {}, {"url": None}, {"url": ""}, {"url": ["x"]}, [], [None]])
