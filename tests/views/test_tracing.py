@@ -115,6 +115,8 @@ async def test_a_run_is_traced_where_the_application_has_loaded_either_half(
         (Progress(Stage.READY), Progress(Stage.SAVED, completed_at=10.0, saved_at=10.25), 0.25),
         (Progress(Stage.READY), Progress(Stage.SAVED, completed_at=10.0, saved_at=9.0), 0.0),
         (Progress(), Progress(Stage.FAILED), None),
+        (Progress(Stage.READY), Progress(Stage.SAVED, saved_at=9.0), None),
+        (Progress(Stage.RENDERING), Progress(Stage.READY, submitted_at=9.0), None),
     ],
 )
 def test_how_long_a_step_took(before: Progress, now: Progress, seconds: float | None) -> None:
