@@ -149,6 +149,20 @@ async def test_a_child_of_what_was_never_sent_says_so(tools: Tools, service: Fak
     assert len(service.accepted) == 1
 
 
+async def test_why_an_earlier_try_was_not_sent_is_not_said_of_the_next_one(tools: Tools, service: FakeService) -> None:
+    async with tools() as agent:
+        await agent.submit(MODEL, PARAMS, "a")
+        await agent.submit(MODEL, child("a"), "b")
+    async with tools() as agent:
+        await agent.submit(MODEL, child("b"), "c")
+        await anyio.sleep(1)
+        assert "error" in agent.status("c")
+        await agent.submit(MODEL, child("a"), "b")
+        assert "error" not in await agent.submit(MODEL, child("b"), "c"), "it is on its way now"
+        await ended(agent, "c")
+    assert len(service.accepted) == 3
+
+
 async def test_the_same_words_twice_are_one_clip_and_the_second_answer_says_so(
     tools: Tools, service: FakeService
 ) -> None:
