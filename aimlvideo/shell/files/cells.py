@@ -23,6 +23,8 @@ NO = frozenset((
 ))  # fmt: skip
 _ERROR = re.compile(r"#(N/A|REF!|VALUE!|NAME\?|DIV/0!|NUM!|NULL!|NV|WERT!|BEZUG!)", re.IGNORECASE)
 _FORMULA = re.compile(r"=\s*(\$?[A-Z]{1,3}\$?\d+\b|[A-ZÄÖÜ.]+\(|\").*", re.DOTALL)
+_SHORTENED = re.compile(r"-?\d(?:[.,]\d+)?E\+\d\d+")
+"""A long number as spreadsheets show it: the rest of its digits is lost."""
 NO_RESULT = "#NO RESULT"
 """What stands for a formula that no spreadsheet has worked out."""
 NOTHING = frozenset(("NaN", "nan", "None", "null", "NULL", "NaT", "<NA>"))
@@ -76,6 +78,8 @@ def refuse_formula(text: str) -> None:
         raise CellError("a value", "a formula failed there: mend it, or empty the cell")
     if text == NO_RESULT:
         raise CellError("a value", "nothing has worked this formula out: open the file in a spreadsheet and save it")
+    if _SHORTENED.fullmatch(text):
+        raise CellError("a value", "a spreadsheet shortened this number: format the column as text and enter it again")
     if _FORMULA.fullmatch(text):
         raise CellError("a value", "this is a formula: save the table with its results")
 

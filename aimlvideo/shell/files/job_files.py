@@ -243,7 +243,7 @@ def _as_utf8(name: str, file: BinaryIO, longest: float) -> tuple[AbstractContext
     if (kind := next((start for start in _NO_TEXT if head.startswith(start)), None)) is not None:
         content, hint = _NO_TEXT[kind]
         return io.BytesIO(), [(name, Problem("", "text", content, hint))]
-    if (encoding := _utf16_of(head)) is not None:
+    if (encoding := _wide_encoding_of(head)) is not None:
         return _transcoded(file, encoding), []
     if _is_utf8(file, longest):
         return nullcontext(file), []
@@ -270,8 +270,10 @@ _NO_TEXT = {
 """What files begin with that are no text, what each is, and what to do."""
 
 
-def _utf16_of(head: bytes) -> str | None:
-    """Return the kind of UTF-16; without a mark, every other byte of what is ASCII in it is 0."""
+def _wide_encoding_of(head: bytes) -> str | None:
+    """Return the kind of UTF-16 or UTF-32; without a mark, every other byte of what is ASCII in UTF-16 is 0."""
+    if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):  # first: the one begins with a mark of UTF-16
+        return "utf-32"
     # Excel's "Unicode text" and PowerShell's `>` write UTF-16.
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"

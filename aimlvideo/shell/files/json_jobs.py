@@ -56,7 +56,8 @@ def read_json_lines(name: str, file: BinaryIO) -> Iterator[Line]:
     if (wrong_form := _wrong_form(file, start)) is not None:
         yield f"{name}:{blank + 1}", replace(wrong_form, expected="a JSON object on each line")
         return
-    for number, line in enumerate(itertools.chain([first], file), start=blank + 1):
+    for number, whole in enumerate(itertools.chain([first], file), start=blank + 1):
+        line = whole.removeprefix(codecs.BOM_UTF8)  # a second file, behind the first, began with it
         if line.strip() and not line.lstrip().startswith((b"#", b"//")):  # a comment, as `init` writes them
             yield f"{name}:{number}", _parsed(line)
 

@@ -110,6 +110,7 @@ def test_a_list_is_read_in_every_form(cell: str) -> None:
         ("prompt", "=A1&B2", "this is a formula"),
         ("prompt", '="x"&B2', "this is a formula"),
         ("duration", "=SUMME(A1;B2)", "this is a formula"),
+        ("seed", "1,23457E+12", "a spreadsheet shortened this number"),
         ("aspect_ratio", "16-Sep", "9:16"),
         ("aspect_ratio", "2026-04-03 00:00:00", "3:4 or 4:3"),
         ("aspect_ratio", "4. März", "format the column as text"),
@@ -133,12 +134,12 @@ def test_what_programs_write_for_an_empty_cell_is_empty(tmp_path: Path, word: st
     assert problems == []
 
 
-@for_each("column", ["id", "model"])
-def test_a_formula_is_no_id_and_no_model(tmp_path: Path, column: str) -> None:
-    row = {"id": "a", "model": TEXT, "prompt": "Waves", column: "#REF!"}
+@for_each(("column", "cell"), [("id", "#REF!"), ("model", "#REF!"), ("id", "1.23457E+12")])
+def test_a_formula_is_no_id_and_no_model(tmp_path: Path, column: str, cell: str) -> None:
+    row = {"id": "a", "model": TEXT, "prompt": "Waves", column: cell}
     (tmp_path / "jobs.csv").write_text(f"{','.join(row)}\n{','.join(row.values())}\n")
     jobs, ((_, problem),) = read(tmp_path / "jobs.csv")
-    assert (jobs, problem.field, problem.got) == ([], column, "'#REF!'")
+    assert (jobs, problem.field, problem.got) == ([], column, repr(cell))
 
 
 @for_each("name", ["jobs.json", "jobs.jsonl", "jobs.csv", "jobs.xlsx", "jobs.txt"])

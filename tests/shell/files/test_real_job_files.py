@@ -47,6 +47,12 @@ RIGHT: dict[str, tuple[str, bytes, list[dict[str, Any]]]] = {
     "a quoted separator line": ("csv", b'"sep=,"\nmodel,prompt,duration\nalibaba/wan-2-6-t2v,Waves,5\n', [WAVES]),
     "old Macintosh line ends": ("csv", b"model,prompt,duration\ralibaba/wan-2-6-t2v,Waves,5\r", [WAVES]),
     "no line end at the end": ("csv", b"model,prompt,duration\nalibaba/wan-2-6-t2v,Waves,5", [WAVES]),
+    "UTF-32": ("csv", "model,prompt,duration\nalibaba/wan-2-6-t2v,Waves,5\n".encode("utf-32"), [WAVES]),
+    "two files that were put together, each with its mark": (
+        "jsonl",
+        f"\ufeff{json.dumps(WAVES)}\n\ufeff# more\n\ufeff{json.dumps(WAVES)}\n".encode(),
+        [WAVES, WAVES],
+    ),
     "headers in capitals": ("csv", b"Model,PROMPT,Duration\nalibaba/wan-2-6-t2v,Waves,5\n", [WAVES]),
     "headers with blanks": ("csv", b" Model , Prompt ,Duration \nalibaba/wan-2-6-t2v, Waves , 5 \n", [WAVES]),
     "seconds for duration": ("csv", b"model,prompt,seconds\nalibaba/wan-2-6-t2v,Waves,5\n", [WAVES]),
