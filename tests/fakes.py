@@ -319,17 +319,33 @@ class FakeGateway(FakeService):
 
 
 class ListingGateway(FakeGateway):
-    """Lists the tasks of text2video in pages of two, and knows nothing of motion-control."""
+    """Lists the tasks of text2video in pages of two, and knows nothing of motion-control.
+
+    Those that are `in_path` are listed where tasks of models that a path names are, in pages of one.
+    """
+
+    in_path: tuple[str, ...] = ()
 
     async def send(self, request: Request) -> Answer:
         """Answer one request."""
+        if request.method == "POST" and request.path == "/tasks":
+            return self._page_by_cursor(int((request.body or {}).get("cursor") or 0))
         page, place = dict(request.query).get("pageNum"), request.path.rpartition("/")[2]
         assert place != "video-extend", "its tasks carry no id of ours: there is nothing to find"
         if page is None or place == "motion-control":
             return answer(404, {"code": 1203, "message": "not found"})
-        tasks = list(self.accepted) if place == "text2video" else []
+        tasks = [name for name in self.accepted if name not in self.in_path] if place == "text2video" else []
         rows = [self._task(name).json()["data"] for name in tasks[2 * int(page) - 2 : 2 * int(page)]]
         return answer(200, {"code": 0, "data": rows})
+
+    def _page_by_cursor(self, start: int) -> Answer:
+        rows = [self._task(name).json()["data"] for name in self.in_path[start : start + 1]]
+        tasks = [
+            {"id": row["task_id"], "status": "processing", "external_id": row["task_info"]["external_task_id"]}
+            for row in rows
+        ]
+        has_more = start + 1 < len(self.in_path)
+        return answer(200, {"code": 0, "data": {"result": tasks, "next_cursor": str(start + 1), "has_more": has_more}})
 
 
 def jobs(count: int, job: Mapping[str, Any] = JOB) -> list[dict[str, Any]]:

@@ -173,6 +173,20 @@ def test_at_a_service_that_lists_its_tasks_those_of_this_folder_are_found(
     assert anyio.run(planned) == ["under-way", None, "own"]
 
 
+def test_tasks_of_models_that_a_path_names_are_found_page_by_page(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = ListingGateway(seconds=50.0, clock=lambda: 1000.0)
+    for name in "abc":
+        buy(service, f"gen-{name}", job_id=name)
+    service.in_path = ("gen-b", "gen-c")
+    monkeypatch.setattr(recover, "VideoClient", lambda **settings: FakeClient(service, **settings))
+    settings = {"service": "kling-official", "api_key": "in-one-part", "base_url": "http://127.0.0.1:1"}
+    recover_journal(tmp_path, settings, Terminal())  # type: ignore[arg-type]
+    said = capsys.readouterr()
+    assert "3 more generations from the service's lists of tasks" in said.out + said.err
+
+
 class Repeating(ListingGateway):
     async def send(self, request: Request) -> Answer:
         return await super().send(replace(request, query=(("pageNum", "1"),)))
