@@ -155,9 +155,9 @@ async def test_a_call_settles_a_lost_answer_also_while_it_is_just_looked_up(capl
         external = service.bodies[0]["external_task_id"]
         assert client.callback(call("submitted", task_info={"external_task_id": external}))
         assert (await anext(results)).ok
-    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
-        "in doubt: reset"
-    ]
+    # Of ours alone: what a tracing library says of an earlier test is none.
+    ours = [record for record in caplog.records if record.name.startswith("aimlvideo")]
+    assert [record.getMessage() for record in ours if record.levelno >= logging.WARNING] == ["in doubt: reset"]
 
 
 async def test_a_call_that_the_service_does_not_confirm_settles_nothing() -> None:
