@@ -26,7 +26,7 @@ from aimlvideo.errors import (
     VideoError,
 )
 from aimlvideo.shell.journal.sqlite import open_journal
-from tests.cases import one_in
+from tests.cases import for_each, one_in
 from tests.fakes import JOB, MODEL, FakeClient, FakeService, answer, jobs, quick_downloads, run_all
 
 PARAMS = {"prompt": "waves", "image_url": "https://example.com/a.png"}
@@ -152,9 +152,7 @@ async def test_a_refusal_that_waiting_never_cures_stops_submission_and_sees_the_
     assert len(service.posted_at) == 3
 
 
-@pytest.mark.parametrize(
-    "lost", [Unclear("500", status=500), Unclear("reset"), Unclear("read timeout"), Unclear("cut", status=201)]
-)
+@for_each("lost", [Unclear("500", status=500), Unclear("reset"), Unclear("read timeout"), Unclear("cut", status=201)])
 async def test_a_lost_answer_is_found_again_in_the_log_and_not_bought_twice(lost: Unclear) -> None:
     service = FakeService(seconds=60)
     service.lost.append(lost)

@@ -14,7 +14,7 @@ from aimlvideo import Stage, VideoClient
 from aimlvideo.errors import GenerationFailed, Rejected
 from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.sandbox.behaviour import HOSTILE, SHARES
-from tests.cases import one_in
+from tests.cases import for_each, one_in
 from tests.waiting import until
 
 pytestmark = pytest.mark.own_sockets
@@ -101,7 +101,7 @@ async def test_a_fault_that_comes_and_goes_fails_no_job_and_buys_nothing_twice(
         assert sandbox.stats()["accepted"] == COUNT
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("fault", "service"),
     [(fault, service) for fault in ENDING for service in JOBS],
 )

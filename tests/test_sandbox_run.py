@@ -16,7 +16,7 @@ from aimlvideo import Stage, VideoClient, VideoJob
 from aimlvideo.errors import DiskFailed, Refused, UsageError
 from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.sandbox.pictures import sample_picture
-from tests.cases import one_in
+from tests.cases import for_each, one_in
 
 pytestmark = pytest.mark.own_sockets
 
@@ -96,7 +96,7 @@ async def test_a_gateway_s_model_of_a_name_that_kling_has_too_is_sent_as_the_gat
     assert str(results["a"].error) == "None", "pictures are sent as Base64, and no other service's parameters count"
 
 
-@pytest.mark.parametrize("first", ["openai", "flat", "bare"])
+@for_each("first", ["openai", "flat", "bare"])
 async def test_a_submission_s_answer_is_understood_in_all_its_shapes(first: Any) -> None:
     async with Sandbox(Behaviour(seconds=0.1, video="tiny", kling_answer=first, kling_errors="new-api")) as sandbox:
         async with client_of(sandbox, "kling") as client:
@@ -128,7 +128,7 @@ async def test_every_endpoint_of_kling_makes_a_clip_and_a_plain_id_is_found(tmp_
 PAIR = "access-0123456789:secret-0123456789-0123456789-0123456789"
 
 
-@pytest.mark.parametrize("ahead", [0.0, 7200.0, -7200.0])
+@for_each("ahead", [0.0, 7200.0, -7200.0])
 async def test_the_official_service_is_asked_with_signatures_by_its_own_clock(ahead: float) -> None:
     behaviour = Behaviour(seconds=0.1, video="tiny", kling_pairs=(PAIR,), kling_clock=ahead)
     async with Sandbox(behaviour, port=0) as sandbox:

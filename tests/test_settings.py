@@ -126,7 +126,7 @@ def test_numbers_above_zero_are_good_and_none_means_no_limit() -> None:
         Settings(max_outstanding=2.5)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("service", ["", "AIMLAPI", "openai"])
+@for_each("service", ["", "AIMLAPI", "openai"])
 def test_a_service_that_nobody_knows_is_refused_with_those_there_are(service: str) -> None:
     for ask in (
         lambda: Settings(service=service),
@@ -154,14 +154,14 @@ def test_a_way_of_polling_is_learned_or_fixed() -> None:
     assert isinstance(fixed, FixedPolls)
 
 
-@pytest.mark.parametrize("secret", ["", "whsec_", "no base64!"])
+@for_each("secret", ["", "whsec_", "no base64!"])
 def test_a_callback_secret_that_can_sign_nothing_is_refused_and_not_shown(secret: str) -> None:
     with pytest.raises(SettingsError, match="callback_secret") as caught:
         Settings(callback_secret=secret)
     assert not secret or secret == "whsec_" or secret not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["", "us.example.com", "ftp://us.example.com"])
+@for_each("url", ["", "us.example.com", "ftp://us.example.com"])
 def test_a_callback_url_that_nobody_can_call_is_refused(url: str) -> None:
     with pytest.raises(SettingsError, match="callback_url"):
         Settings(callback_url=url)
@@ -173,7 +173,7 @@ def test_no_secret_is_in_what_settings_look_like() -> None:
     assert "whsec" not in f"{settings} {settings!r}"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("url", "named", "remembers"),
     [("https://api.example.com", None, True), ("http://127.0.0.1:1", None, False), ("http://127.0.0.1:1", "k", True)],
 )
@@ -209,9 +209,7 @@ def test_a_prefix_of_a_gateway_s_own_is_kept() -> None:
     assert _resolve_base_url("https://gateway.example.com/video", "aimlapi") == "https://gateway.example.com/video"
 
 
-@pytest.mark.parametrize(
-    "url", ["https://API.Example.com/v1", "https://api.example.com/v1/", "HTTPS://api.example.com:443/v1//"]
-)
+@for_each("url", ["https://API.Example.com/v1", "https://api.example.com/v1/", "HTTPS://api.example.com:443/v1//"])
 def test_one_place_has_one_base_url_however_it_is_spelled(url: str) -> None:
     assert _resolve_base_url(url, "kling", {}) == "https://api.example.com/v1"
 

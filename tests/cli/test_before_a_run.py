@@ -29,6 +29,7 @@ from aimlvideo.sandbox import Sandbox
 from aimlvideo.shell.files import output_folders
 from aimlvideo.shell.journal.sqlite import SqliteJournal
 from aimlvideo.shell.state.catalog_cache import known_catalog
+from tests.cases import for_each
 from tests.servers import sandbox_thread
 
 MODEL = "kling-video/v1.6/pro/image-to-video"
@@ -426,7 +427,7 @@ class Answering:
         return Answer.of(body if status == 200 else {"message": "Unauthorized"}, status)
 
 
-@pytest.mark.parametrize("page", ["models", "deprecations", "metrics", "key"])
+@for_each("page", ["models", "deprecations", "metrics", "key"])
 async def test_a_page_that_wants_another_key_stops_no_run_whose_key_the_account_takes(page: str) -> None:
     facts = await ServiceFacts.of(Answering(**{page: 401}))
     assert facts.balance == 5.0

@@ -13,6 +13,7 @@ from aimlvideo.core.jobs.request_ids import Intent
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.errors import GenerationFailed, ServiceError, Unavailable, Unclear
+from tests.cases import for_each
 from tests.fakes import GATEWAY_JOB, JOB, SERVICE_EPOCH, FakeClient, FakeService, ListingGateway, answer
 
 
@@ -35,7 +36,7 @@ def failed(number: int) -> Record:
     return Record(VideoJob(**{**JOB, "id": f"job{number}"}), progress)
 
 
-@pytest.mark.parametrize("error", [None, Unavailable("away"), Unclear("reset")])
+@for_each("error", [None, Unavailable("away"), Unclear("reset")])
 async def test_a_failed_generation_that_the_service_does_not_speak_of_is_not_known_to_have_failed(
     error: ServiceError | None,
 ) -> None:

@@ -63,7 +63,7 @@ def test_signs_alone_and_letters_that_no_id_has_find_nothing_instead_of_everythi
     assert ids("sora -") == ids("sora")
 
 
-@pytest.mark.parametrize("words", ["kling 1.6 pro image", "Kling-v1.6/PRO image", "klimg v1.6 pro imag"])
+@for_each("words", ["kling 1.6 pro image", "Kling-v1.6/PRO image", "klimg v1.6 pro imag"])
 def test_near_names_find_what_is_meant(words: str) -> None:
     assert V16 in ids(words)
     assert all("kling" in name and "pro" in name for name in ids(words))

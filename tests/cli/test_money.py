@@ -31,6 +31,7 @@ from aimlvideo.shell.files.results_file import ResultsFile
 from aimlvideo.shell.journal.sqlite import SqliteJournal
 from aimlvideo.shell.journal.sqlite_file import JournalFile
 from aimlvideo.shell.journal.sqlite_reader import read_journal
+from tests.cases import for_each
 from tests.conftest import VirtualTimeLoop
 from tests.fakes import (
     GATEWAY_JOB,
@@ -943,7 +944,7 @@ def test_a_doubt_that_was_settled_by_an_id_which_nobody_knows_can_be_settled_aga
     assert len(service.accepted) == (1 if "gen-0" in words else 2)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("typed", "retry"),
     [
         ("aimlvideo run jobs.jsonl -o out", "aimlvideo run jobs.jsonl -o out --retry-failed"),

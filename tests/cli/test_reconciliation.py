@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import anyio
-import pytest
 
 from aimlvideo.cli.reconciliation import _ledger_since
 from aimlvideo.core.services import service_of
+from tests.cases import for_each
 from tests.fakes import FakeClient, FakeService, answer
 
 SERVICE = service_of("aimlapi")
@@ -40,7 +40,7 @@ def moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("charges", "since", "found", "pages"),
     [(250, 0.0, 250, 3), (100, 0.0, 100, 1), (0, 0.0, 0, 1), (1000, 1e6 - 149, 150, 2), (1000, 1e6 - 99, 100, 2)],
 )
@@ -56,7 +56,7 @@ async def test_the_ledger_is_read_page_by_page_as_far_back_as_is_asked(
     assert service.pages == pages
 
 
-@pytest.mark.parametrize("odd", [None, "", "yesterday", {}])
+@for_each("odd", [None, "", "yesterday", {}])
 async def test_a_charge_without_a_readable_date_neither_ends_the_reading_nor_is_left_out(odd: Any) -> None:
     class Undated(Account):
         async def send(self, request: Any) -> Any:
@@ -75,7 +75,7 @@ async def test_a_charge_without_a_readable_date_neither_ends_the_reading_nor_is_
     assert [row.reference_id for row in rows] == [f"g{number}" for number in range(150)]
 
 
-@pytest.mark.parametrize("count", [0, 99, 100, 250])
+@for_each("count", [0, 99, 100, 250])
 async def test_the_log_is_read_to_its_last_page(count: int) -> None:
     service = FakeService(seconds=0)
     async with FakeClient(service) as client:

@@ -173,7 +173,7 @@ def test_no_more_time_has_passed_than_the_machine_has_run_since() -> None:
     assert INTENT.seconds_since(watched=5, service_now=SENT + 900, passed_here=900, uptime=1030.0) == 900
 
 
-@pytest.mark.parametrize(
+@for_each(
     "intent",
     [INTENT, Intent("0123abcd", None, 1), INTENT._replace(denials=1, uptime=0.0), INTENT._replace(uptime=4e6)],
 )
@@ -205,7 +205,7 @@ def test_a_person_settles_a_doubt_by_a_generation_that_was_adopted_and_not_by_an
         settled_by_hand(doubt, "gen-1", [("b", adopted)])
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("by_wall", "service_now", "uptime", "age"),
     [
         (43_000, None, 5_090, 90),  # set forward, by this machine's uptime

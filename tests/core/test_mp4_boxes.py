@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 from random import Random
 
-import pytest
-
 from aimlvideo.core.mp4_boxes import is_surely_cut_mp4, is_whole_mp4
 from tests.cases import for_each
 
@@ -132,7 +130,7 @@ def headed(flags: int, *words: int) -> bytes:
     return box(b"moof", full(b"mfhd", 1) + box(b"traf", head + full(b"trun", 10))) + box(b"mdat", bytes(50))
 
 
-@pytest.mark.parametrize(
+@for_each(
     "second",
     [headed(0x18, 100, 7), headed(0x19, 5, 5, 100, 7), headed(0x1A, 5, 100, 7), headed(0x1B, 5, 5, 5, 100, 7)],
     ids=["alone", "behind where its media begin", "behind its description", "behind both"],
@@ -143,7 +141,7 @@ def test_a_fragment_may_say_itself_how_long_its_samples_last(second: bytes) -> N
     assert is_whole_mp4(io.BytesIO(film), len(film) - len(second)) is False
 
 
-@pytest.mark.parametrize("film", FILMS.values(), ids=FILMS)
+@for_each("film", FILMS.values(), ids=FILMS)
 def test_a_chain_of_fragments_is_whole_only_with_its_last_one(film: bytes) -> None:
     assert is_whole_mp4(io.BytesIO(film), len(film)) is True
     for end in range(len(film)):

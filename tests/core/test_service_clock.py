@@ -55,7 +55,7 @@ def test_a_person_is_told_of_a_large_offset_and_its_direction() -> None:
     assert "3600 s ahead of the service's" in (offset_remark(-3600.0) or "")
 
 
-@pytest.mark.parametrize("date", ["Fri, 31 Dec 9999 23:59:59 GMT", "Mon, 01 Jan 1900 00:00:00 GMT", "Thu, 99 Foo", ""])
+@for_each("date", ["Fri, 31 Dec 9999 23:59:59 GMT", "Mon, 01 Jan 1900 00:00:00 GMT", "Thu, 99 Foo", ""])
 def test_a_date_that_no_journal_could_keep_says_nothing(date: str) -> None:
     clock = ServiceClock()
     clock.observe({"date": date}, monotonic=1.0, wall=1.0)

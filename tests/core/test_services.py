@@ -88,7 +88,7 @@ def test_no_other_module_knows_a_path_of_a_service() -> None:
     assert offenders(PATHS) == []
 
 
-@pytest.mark.parametrize("name", SERVICE_NAMES)
+@for_each("name", SERVICE_NAMES)
 def test_a_service_is_found_by_its_name_and_has_models(name: str) -> None:
     service = service_of(name)
     assert service.name == name
@@ -96,7 +96,7 @@ def test_a_service_is_found_by_its_name_and_has_models(name: str) -> None:
     assert any(name in model.services for model in load_catalog())
 
 
-@pytest.mark.parametrize("name", SERVICE_NAMES)
+@for_each("name", SERVICE_NAMES)
 def test_the_help_names_each_service_and_where_its_key_is_read_from(name: str) -> None:
     service = service_of(name)
     assert name in SERVICE_HELP

@@ -16,6 +16,7 @@ from aimlvideo.errors import InDoubt, Unclear
 from aimlvideo.shell.files.downloads import Clip
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
+from tests.cases import for_each
 from tests.fakes import (
     GATEWAY_JOB,
     JOB,
@@ -52,7 +53,7 @@ async def test_a_lost_submission_is_found_on_a_later_page_of_the_log() -> None:
     assert len(service.posted_at) == 1
 
 
-@pytest.mark.parametrize("status", [400, 409, 429, 500, 503])
+@for_each("status", [400, 409, 429, 500, 503])
 async def test_a_generation_that_an_error_shows_under_way_is_fetched_and_bought_once(status: int) -> None:
     service = FakeService()
     service.lost.append(answer(status, {"id": "gen-0", "status": "queued"}))
@@ -128,7 +129,7 @@ async def test_a_task_that_a_check_shows_under_the_id_that_another_job_chose_is_
     assert len(service.posted_at) == 2
 
 
-@pytest.mark.parametrize(("status", "job_id"), [(201, "another"), (400, "another"), (201, "job0")])
+@for_each(("status", "job_id"), [(201, "another"), (400, "another"), (201, "job0")])
 async def test_an_answer_with_the_request_id_of_another_submission_is_no_answer_to_this_one(
     status: int, job_id: str
 ) -> None:

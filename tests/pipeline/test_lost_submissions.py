@@ -147,7 +147,7 @@ async def test_the_offset_of_the_clocks_is_known_to_whoever_asks(monkeypatch: py
 # The whole log -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("page_rows", [1, 7, 100])
+@for_each("page_rows", [1, 7, 100])
 async def test_a_row_behind_other_programs_rows_is_found_whatever_a_page_holds(page_rows: int) -> None:
     service = FakeService(seconds=30, page_rows=page_rows, strangers=40)
     service.lost.append(LOST)
@@ -192,7 +192,7 @@ async def test_a_log_that_has_not_shown_an_id_of_ours_proves_nothing() -> None:
     assert len(service.posted_at) == 1
 
 
-@pytest.mark.parametrize("most", [15, 36, 40, 45])
+@for_each("most", [15, 36, 40, 45])
 async def test_a_log_that_cuts_our_ids_proves_nothing(most: int) -> None:
     class Cutting(FakeService):
         def _row(self, row: Any, at: float) -> dict[str, Any]:
@@ -267,7 +267,7 @@ class Proxied(FakeService):
             self.log[0].listed_at += 200.0
 
 
-@pytest.mark.parametrize("ahead", [-90_000, -3600, -660, 660, 3600, 90_000])
+@for_each("ahead", [-90_000, -3600, -660, 660, 3600, 90_000])
 async def test_a_time_that_a_proxy_told_before_the_submission_proves_nothing(ahead: float) -> None:
     service = Proxied(seconds=300)
     service.ahead = ahead

@@ -11,6 +11,7 @@ import pytest
 from aimlvideo import Stage
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import InvalidJobs, Refused, Unavailable
+from tests.cases import for_each
 from tests.fakes import JOB, MODEL, FakeClient, FakeService, answer, jobs, run_all
 
 PARAMS = {"prompt": "waves", "image_url": "https://example.com/a.png"}
@@ -71,7 +72,7 @@ async def test_a_model_that_will_go_is_mentioned_once_and_bought(caplog: pytest.
     ]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("key", "words"),
     [
         ({"disabled": True}, "disabled"),
@@ -91,7 +92,7 @@ async def test_a_key_that_may_not_buy_stops_the_run_before_anything_is_sent(key:
     assert not service.bodies
 
 
-@pytest.mark.parametrize(
+@for_each(
     "page", [answer(500), answer(404), answer(401), Unavailable("away"), answer(200, "x"), answer(200, {"data": [[3]]})]
 )
 async def test_where_the_service_does_not_say_clips_are_bought_as_ever(page: Any) -> None:

@@ -11,6 +11,7 @@ from aimlvideo.core.wires.base import RequestLog
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import Busy, Unavailable
 from aimlvideo.pipeline.request_log import LogReader, TimedSender
+from tests.cases import for_each
 from tests.fakes import answer
 
 QUESTION = Request("GET", "/page")
@@ -40,7 +41,7 @@ def reader_of(service: Service) -> LogReader:
     return LogReader(TimedSender(service.send, free_question=QUESTION), log)
 
 
-@pytest.mark.parametrize("refusals", [0, 1, 3])
+@for_each("refusals", [0, 1, 3])
 async def test_a_question_that_is_refused_as_one_too_many_is_asked_again_after_a_pause(refusals: int) -> None:
     service = Service(refusals)
     assert await reader_of(service).request(QUESTION, lambda told: told.status) == 200

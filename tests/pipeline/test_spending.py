@@ -176,7 +176,7 @@ async def test_a_charge_that_was_heard_once_is_kept_where_the_service_does_not_n
         assert journal.spent() == 0.25
 
 
-@pytest.mark.parametrize(("charged", "expected"), [(0.0, None), (0.25, 0.25), (None, None)])
+@for_each(("charged", "expected"), [(0.0, None), (0.25, 0.25), (None, None)])
 def test_what_a_failed_generation_cost_nothing_for_may_cost_its_price_once_it_is_completed(
     charged: float | None, expected: float | None
 ) -> None:

@@ -14,7 +14,7 @@ from aimlvideo import Stage, VideoJob
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import GenerationFailed, Rejected, Unavailable, Unclear
 from aimlvideo.pipeline import pipeline
-from tests.cases import one_in
+from tests.cases import for_each, one_in
 from tests.fakes import MODEL, FakeClient, FakeService, answer, jobs, run_all
 
 PARAMS = {"prompt": "waves", "image_url": "https://example.com/a.png"}
@@ -301,14 +301,14 @@ async def test_a_job_whose_files_are_still_being_read_when_its_run_stops_is_not_
     assert all("out of credits" in str(result.error) for result in results.values())
 
 
-@pytest.mark.parametrize(
+@for_each(
     "words",
     [
         "A car at full throttle", "The gambler has run out of money", "He says: invalid token, no ride",
         "Slow down in the traffic", "Real people walk in the rain", "The id is already taken, says the clerk",
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("quoting", ["message", "input"])
+@for_each("quoting", ["message", "input"])
 async def test_a_refusal_that_quotes_the_prompt_is_about_that_job_alone(words: str, quoting: str) -> None:
     body = {
         "message": {"statusCode": 400, "message": f"prompt: expected at most 10 characters, received '{words}'"},

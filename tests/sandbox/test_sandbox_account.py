@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.cases import for_each
 from tests.sandbox.http_client import MULTI, UNIVERSAL, V3, visiting
 
 pytestmark = pytest.mark.real_time
@@ -65,7 +66,7 @@ async def test_the_log_is_paged_newest_first_and_filtered_by_repeated_parameters
         assert len(window.json["data"]) == 4
 
 
-@pytest.mark.parametrize(
+@for_each(
     "query",
     [
         {},
@@ -82,7 +83,7 @@ async def test_a_log_query_that_breaks_a_rule_is_refused(query: dict[str, str]) 
         assert (await visitor.get("/v2/logs", **query)).status == 400
 
 
-@pytest.mark.parametrize("query", [{"offset": "0"}, {"since": "x"}, {"type": "FUN"}, {"limit": "101"}, {"cursor": "x"}])
+@for_each("query", [{"offset": "0"}, {"since": "x"}, {"type": "FUN"}, {"limit": "101"}, {"cursor": "x"}])
 async def test_a_ledger_query_that_breaks_a_rule_is_refused(query: dict[str, str]) -> None:
     async with visiting() as visitor:
         assert (await visitor.get("/v2/billing/transactions", **query)).status == 400

@@ -17,7 +17,7 @@ from tests.sandbox.http_client import KLING, MULTI, TASK, UNIVERSAL, visiting
 pytestmark = pytest.mark.own_sockets
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("behaviour", "status", "code", "counted"),
     [
         ({"rate_limited": 1.0}, {429}, 1302, "rate limited"),
@@ -86,7 +86,7 @@ async def test_a_dropped_answer_leaves_a_generation_behind() -> None:
         assert stats["answers_lost"] == {"dropped": 1}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("behaviour", "status"),
     [({"poll_rate_limited": 1.0}, 429), ({"poll_error": 1.0}, 500), ({"appears_after": 9}, 404)],
 )
@@ -116,7 +116,7 @@ async def test_odd_status_words_mean_the_same(later: Callable[[float], None]) ->
         assert (await visitor.end(accepted.json["id"])).json["status"] == "succeeded"
 
 
-@pytest.mark.parametrize("shape", ["native", "wrapped", "flat", "bare", "openai"])
+@for_each("shape", ["native", "wrapped", "flat", "bare", "openai"])
 async def test_odd_status_words_come_from_a_gateway_too_in_each_of_its_shapes(shape: Any) -> None:
     async with visiting(unknown_status_words=1.0, seconds=9, queued_share=0.0, kling_shape=shape) as visitor:
         accepted = await visitor.post(KLING + "text2video", TASK)

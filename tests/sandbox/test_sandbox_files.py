@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from tests.cases import for_each
 from tests.sandbox.http_client import UNIVERSAL, Visitor, visiting
 
 pytestmark = pytest.mark.real_time
@@ -45,7 +46,7 @@ async def test_the_file_lies_on_another_host_and_takes_no_key() -> None:
         assert visitor.sandbox.stats()["key_leaks"] == 1
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("asked", "status", "first", "last"),
     [
         ("bytes=0-99", 206, 0, 100),

@@ -72,7 +72,7 @@ async def test_headers_are_odd_or_large() -> None:
     assert len(head) > 2**17
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("knob", "bad"),
     [
         ("deep_json", hostility.TOO_DEEP),

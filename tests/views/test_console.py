@@ -80,7 +80,7 @@ def test_what_is_piped_has_its_tables_wide_and_in_one_piece(capsys: pytest.Captu
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
-@pytest.mark.parametrize(("coding", "plain"), [("utf-8", False), ("cp1252", True), ("latin-1", True), ("ascii", True)])
+@for_each(("coding", "plain"), [("utf-8", False), ("cp1252", True), ("latin-1", True), ("ascii", True)])
 def test_a_terminal_that_lacks_the_letters_of_the_block_is_shown_others(coding: str, plain: bool) -> None:
     assert _has_letters(coding) is not plain
     shown = "\n".join(rendered(80, _run_panel(SNAPSHOT, 80, plain=plain)))

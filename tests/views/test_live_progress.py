@@ -107,7 +107,7 @@ async def played_run(batch: Run, durations: list[float]) -> list[float]:
     return shown
 
 
-@pytest.mark.parametrize("median", [25.0, 100.0, 200.0])  # expected are 100 s
+@for_each("median", [25.0, 100.0, 200.0])  # expected are 100 s
 async def test_what_is_left_counts_down_without_jumps(median: float) -> None:
     chance = random.Random(3)
     async with a_batch() as batch:

@@ -367,7 +367,7 @@ def test_files_are_found_in_every_form_of_a_parameter(model: str, params: dict[s
     assert [path for path, _ in known.media_fields(params)] == found
 
 
-@pytest.mark.parametrize("name", ["max_spend", "strict", "api_key", "timeout", "retry_failed"])
+@for_each("name", ["max_spend", "strict", "api_key", "timeout", "retry_failed"])
 def test_a_setting_among_the_parameters_is_refused_and_not_sent(name: str) -> None:
     checked = check(VideoJob("alibaba/wan-2-6-t2v", prompt="waves", **{name: "sk-1"}), CATALOG)
     assert [problem.field for problem in checked.problems] == [name]
@@ -415,7 +415,7 @@ def test_an_id_that_no_database_can_hold_is_the_job_s_own_mistake() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "link",
     [
         "https://",
@@ -432,12 +432,12 @@ def test_a_link_that_leads_nowhere_is_refused_wherever_it_stands(link: str) -> N
     assert fields(ask(MULTI, prompt="x", image_list=["https://x.test/a.png", link])) == {"image_list[1]"}
 
 
-@pytest.mark.parametrize("link", ["https://x.test/a b.png", "https://bücher.test/ä.png?x=[1]#f", "https://x.test"])
+@for_each("link", ["https://x.test/a b.png", "https://bücher.test/ä.png?x=[1]#f", "https://x.test"])
 def test_a_link_as_people_write_it_passes(link: str) -> None:
     assert not ask(V16, prompt="x", image_url=link).problems
 
 
-@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, float("inf"), float("nan"), 10**50])
+@for_each("number", [2**63, -(2**63) - 1, float("inf"), float("nan"), 10**50])
 def test_a_number_that_no_service_holds_is_refused_wherever_it_stands(number: float) -> None:
     assert fields(ask("alibaba/wan-2-6-t2v", prompt="x", seed=number)) == {"seed"}
     assert fields(ask("alibaba/wan-2-6-t2v", prompt="x", odd={"a": [1, number]})) == {"odd.a[1]"}

@@ -82,7 +82,7 @@ def test_a_template_names_a_clip_by_its_parameters(template: str, name: str) -> 
     assert NameTemplate(template).name(VideoJob("alibaba/wan-2-6-t2v", id="waves", seed=7)) == name
 
 
-@pytest.mark.parametrize("template", ["{id", "id}", "clip"])
+@for_each("template", ["{id", "id}", "clip"])
 def test_a_template_that_cannot_be_read_is_refused(template: str) -> None:
     with pytest.raises(SettingsError, match="name template"):
         NameTemplate(template)

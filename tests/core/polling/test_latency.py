@@ -120,7 +120,7 @@ def test_what_cannot_be_the_duration_of_a_video_is_not_believed(published):
     assert sum(_prior_from(published, 60.0).events) == pytest.approx(2.0)
 
 
-@pytest.mark.parametrize("published", [{0.5: 127.0}, {0.5: 127.0, 0.9: 127.0}, {0.5: 127.0, 0.9: 20.0, 2.0: 9.0}])
+@for_each("published", [{0.5: 127.0}, {0.5: 127.0, 0.9: 127.0}, {0.5: 127.0, 0.9: 20.0, 2.0: 9.0}])
 def test_odd_percentiles_still_make_a_law(published):
     assert 20 < Latency(published).law.quantile(0.5) < 300
 

@@ -175,7 +175,7 @@ def test_remembered_looks_are_those_computed_exactly():
         assert looks.after(float(age)) == pytest.approx(looks.exact(float(age)), abs=0.25)
 
 
-@pytest.mark.parametrize("price", [0.1, 0.5, 5.0])
+@for_each("price", [0.1, 0.5, 5.0])
 def test_under_a_constant_hazard_the_gap_is_the_one_of_the_formula(price):
     hazard = 1 / 60
     looks = _NextPoll(PiecewiseHazard.of(lambda age: exp(-hazard * age)), price)

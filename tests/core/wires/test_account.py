@@ -40,7 +40,7 @@ def test_a_balance_in_another_currency_is_not_compared_with_dollars() -> None:
         BALANCE.read(answer({"current_balance": 30, "currency": "CNY"}))
 
 
-@pytest.mark.parametrize("currency", [None, "", "usd", " USD "])
+@for_each("currency", [None, "", "usd", " USD "])
 def test_a_balance_is_in_dollars_unless_it_says_otherwise(currency: Any) -> None:
     assert BALANCE.read(answer({"current_balance": 30, "currency": currency})) == 30
 

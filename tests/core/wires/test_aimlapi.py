@@ -358,7 +358,7 @@ def test_a_status_says_whether_the_same_request_may_be_sent_again(
             WIRE.parse_status(raw, "gen-1")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("message", "advice"),
     [(NO_CREDITS, "Top up"), ("Insufficient balance", "Top up"), ("Not allowed", "does not allow this")],
 )

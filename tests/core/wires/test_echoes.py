@@ -9,12 +9,13 @@ import pytest
 
 from aimlvideo.core.wires.echoes import without_echoes
 from aimlvideo.core.wires.http import Answer
+from tests.cases import for_each
 
 PROMPT = 'A car at full throttle, and "the driver" has run out of money'
 QUOTED = {"prompt": "…", "n": 5}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("body", "shown"),
     [
         ({"message": f"too long: '{PROMPT}'"}, {"message": "too long: '…'"}),
@@ -38,9 +39,7 @@ def test_a_page_that_is_no_json_loses_all_that_was_sent_too() -> None:
     assert read.body.decode() == "<p>…</p> not '…'"
 
 
-@pytest.mark.parametrize(
-    "sent", ["kling-v1", "std", "https://example.com/a.png", "short a", "A" * 30_000, "a b " * 9000]
-)
+@for_each("sent", ["kling-v1", "std", "https://example.com/a.png", "short a", "A" * 30_000, "a b " * 9000])
 def test_names_links_and_files_are_no_quotations(sent: str) -> None:
     read = Answer.of({"message": f"not accepted: {sent[:100]}"}, 400)
     assert without_echoes(read, {"image_list": [{"image": sent}]}) is read

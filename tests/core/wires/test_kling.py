@@ -329,7 +329,7 @@ def test_a_long_page_for_an_error_is_told_briefly() -> None:
 # By the id that we chose -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@for_each(
     "task",
     [
         native("processing", None, task_info={"external_task_id": "av-1"}),

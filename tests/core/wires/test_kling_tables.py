@@ -91,7 +91,7 @@ def test_a_call_that_lacks_something_is_refused_by_name_and_not_sent(
     assert field in {problem.field for problem in caught.value.problems}
 
 
-@pytest.mark.parametrize("body", [{"code": 1201, "message": "no such clip"}, {"error": {"message": "no"}}, b"<html>"])
+@for_each("body", [{"code": 1201, "message": "no such clip"}, {"error": {"message": "no"}}, b"<html>"])
 def test_a_call_that_the_service_refuses_is_its_error(body: Any) -> None:
     with pytest.raises(ServiceError):
         HELPER.read(answer(body))

@@ -226,9 +226,7 @@ def test_an_unknown_kind_of_store_is_a_users_mistake() -> None:
         ObjectStore("gopher://x/y", Path())
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"), [("dance.mp4", "video/mp4"), ("start.png", "image/png"), ("results.jsonl", None)]
-)
+@for_each(("name", "kind"), [("dance.mp4", "video/mp4"), ("start.png", "image/png"), ("results.jsonl", None)])
 def test_a_file_in_azures_store_is_marked_as_what_it_is(tmp_path: Path, name: str, kind: str | None) -> None:
     """Without the mark a browser saves the clip instead of playing it."""
     (tmp_path / name).write_bytes(b"x")

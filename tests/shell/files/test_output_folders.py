@@ -17,6 +17,7 @@ from aimlvideo.errors import GenerationFailed, JournalError, SettingsError
 from aimlvideo.shell.files.output_folders import open_folder_journal
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
+from tests.cases import for_each
 from tests.fakes import GATEWAY_JOB, JOB, FakeClient, FakeGateway, FakeService, quick_downloads, run_all
 
 
@@ -54,7 +55,7 @@ SAVED_AT_FIRST = {**SAVED, "submitted_at": "2026-11-27T04:00:00Z"}
 LINK_DEAD = {**FAILED_ROW, "video_url": "https://files.example.com/gen-1.mp4"}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("progress", "row", "is_older"),
     [
         pytest.param(FAILED, SAVED, True, id="a job that had failed has been saved since"),

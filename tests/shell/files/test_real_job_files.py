@@ -250,7 +250,7 @@ def test_columns_that_are_no_parameter_are_never_sent_and_named_once(tmp_path: P
     ]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "header",
     [
         "Name;Modell;Text;Bild;Dauer",
@@ -270,7 +270,7 @@ def test_headers_in_other_languages_are_what_they_say(tmp_path: Path, header: st
     assert read(tmp_path / "jobs.csv") == ([job], [])
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("table", "is_asked"),
     [
         ("Nombre;Modelo;Texto;Duraci\u00f3n\nzorro;{0};Un zorro;10", False),
@@ -290,7 +290,7 @@ def test_a_header_that_means_two_things_is_asked_for_and_not_guessed(
     assert len(problems) == is_asked
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("header", "meant"),
     [
         ("Duratoin", "did you mean duration? Without it the default is 10"),
@@ -332,7 +332,7 @@ def test_a_column_of_prompts_is_a_job_file(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "prompts"),
     [
         ("# list\n\n- A fox\n- An owl\n", ["A fox", "An owl"]),

@@ -25,6 +25,7 @@ from aimlvideo.shell.files.object_stores import ObjectStore
 from aimlvideo.shell.files.uploads import Uploads, UploadStore, _upload_folder, _validity
 from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.shell.journal.sqlite import open_journal
+from tests.cases import for_each
 from tests.fakes import MODEL, FakeClient, FakeService, answer, quick_downloads, run_all
 from tests.servers import sandbox_thread
 from tests.shell.files.test_media import picture
@@ -257,7 +258,7 @@ async def test_a_signature_that_a_service_quotes_is_written_nowhere(folder: Path
     assert b"5ec7e7" not in written
 
 
-@pytest.mark.parametrize("slash", ["/", "\\/", "%2F"])
+@for_each("slash", ["/", "\\/", "%2F"])
 def test_signatures_are_taken_out_however_a_link_is_escaped(slash: str) -> None:
     link = f"https://s.example{slash}{_upload_folder(4e9, 'a' * 12)}{slash}{'0' * 32}.png"
     mark = "%3F" if slash == "%2F" else "?"

@@ -16,6 +16,7 @@ import pytest
 from aimlvideo.errors import SettingsError, UsageError
 from aimlvideo.shell.files import video
 from aimlvideo.shell.files.video import frame_jpeg, frame_png, join_clips
+from tests.cases import for_each
 
 av = pytest.importorskip("av", reason="the extra `video`")
 np = pytest.importorskip("numpy")
@@ -83,14 +84,14 @@ def level_of_png(content: bytes) -> int:
     return round(float(np.asarray(picture.convert("L")).mean()))
 
 
-@pytest.mark.parametrize(("when", "level"), [("first", 20), ("last", 200), (0.0, 20), (0.55, 120), (1.9, 200)])
+@for_each(("when", "level"), [("first", 20), ("last", 200), (0.0, 20), (0.55, 120), (1.9, 200)])
 def test_a_frame_is_taken_where_it_is_asked_for(tmp_path: Path, when: object, level: int) -> None:
     for begins in (0, 15):
         film = clip(tmp_path / "a.mp4", [20] * 5 + [120] * 5 + [200] * 10, begins=begins)
         assert abs(level_of_png(frame_png(film, when)) - level) <= 4  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("side", "size"), [(32, (32, 24)), (47, (46, 34)), (1000, (64, 48))])
+@for_each(("side", "size"), [(32, (32, 24)), (47, (46, 34)), (1000, (64, 48))])
 def test_a_small_picture_keeps_its_shape_and_is_never_larger_than_the_clip(
     tmp_path: Path, side: int, size: tuple[int, int]
 ) -> None:
@@ -227,7 +228,7 @@ def pictures(path: Path, codec: str, form: str, levels: list[int], pixels: str =
     return path
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("codec", "form", "pixels"),
     [("gif", "gif", "rgb8"), ("libx264", "matroska", "yuv420p"), ("libvpx", "webm", "yuv420p")],
 )

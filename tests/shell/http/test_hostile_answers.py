@@ -343,7 +343,7 @@ async def test_a_redirect_from_https_to_http_is_not_followed() -> None:
     await follow("https://cdn.example.com/a", "http://cdn.example.com/a", status=200)
 
 
-@pytest.mark.parametrize("target", ["http://169.254.169.254/latest", "http://127.0.0.1:9/a", "http://localhost:9/a"])
+@for_each("target", ["http://169.254.169.254/latest", "http://127.0.0.1:9/a", "http://localhost:9/a"])
 async def test_a_redirect_into_the_network_of_this_machine_is_not_followed(tmp_path: Path, target: str) -> None:
     async def away(request: web.Request) -> web.Response:
         return web.Response(status=302, headers={"Location": target})

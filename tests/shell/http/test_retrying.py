@@ -9,6 +9,7 @@ import pytest
 
 from aimlvideo.errors import Busy, DownloadFailed, LinkDead, ServiceError, Unavailable, Unclear, VideoError
 from aimlvideo.shell.http.retrying import _retry_delays, retrying
+from tests.cases import for_each
 
 
 class Flaky:
@@ -49,7 +50,7 @@ async def test_the_last_error_comes_out_when_patience_is_over() -> None:
     assert len(flaky.tried) == 3
 
 
-@pytest.mark.parametrize("error", [LinkDead("dead"), ZeroDivisionError(), Unclear("of another kind")], ids=repr)
+@for_each("error", [LinkDead("dead"), ZeroDivisionError(), Unclear("of another kind")], ids=repr)
 async def test_what_will_not_pass_comes_out_at_once(error: Exception) -> None:
     flaky = Flaky(error)
     with pytest.raises(type(error)):
@@ -83,7 +84,7 @@ def test_waits_double_up_to_the_most() -> None:
     assert [wait.send(error) for _ in range(6)] == [1, 2, 4, 8, 10, 10]
 
 
-@pytest.mark.parametrize("kind", [Busy, Unavailable, DownloadFailed])
+@for_each("kind", [Busy, Unavailable, DownloadFailed])
 def test_a_wait_is_never_shorter_than_the_service_asked_for(kind: type[Busy | DownloadFailed]) -> None:
     wait = _retry_delays(first=1, most=10)
     next(wait)

@@ -463,7 +463,7 @@ async def test_every_request_says_who_sends_it() -> None:
             assert await response.json() == f"aimlvideo/{__version__}"
 
 
-@pytest.mark.parametrize("label", ["gzip", "deflate", "br", "zstd", "identity", "nonsense", ""])
+@for_each("label", ["gzip", "deflate", "br", "zstd", "identity", "nonsense", ""])
 async def test_a_body_is_read_by_what_it_is_whatever_its_label_says(label: str) -> None:
     body = b'{"id": "gen-1"}'
 

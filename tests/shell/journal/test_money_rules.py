@@ -15,6 +15,7 @@ from aimlvideo.errors import GenerationFailed, LinkDead
 from aimlvideo.shell.journal import postgres
 from aimlvideo.shell.journal.postgres import SEE_PRICE, PostgresJournal, open_postgres_journal
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
+from tests.cases import for_each
 
 pytestmark = pytest.mark.real_time
 
@@ -125,7 +126,7 @@ def rounded(standing: Standing) -> Standing:
     return Standing(*money, standing.under_way, standing.has_unknown)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("price", "standing", "expected"),
     [
         (9.0, Standing(), Verdict.OVER_BUDGET),

@@ -15,6 +15,7 @@ from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.shell.journal import postgres_connection
 from aimlvideo.shell.journal.postgres import PostgresJournal
+from tests.cases import for_each
 
 SENT = Progress().to(Stage.SUBMITTING, request_id="av-1", submitted_at=1000.5)
 AWAY = psycopg.OperationalError("the server closed the connection unexpectedly")
@@ -56,7 +57,7 @@ async def written(journal: PostgresJournal) -> None:
         tasks.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("work", "columns"),
     [(written, 5), (lambda journal: journal.ask("SELECT 1"), 1), (lambda journal: journal.verify(), 1)],
     ids=["steps", "questions", "whose jobs are ours"],

@@ -26,6 +26,7 @@ from aimlvideo.errors import InvalidJobs, JournalError, Problem, VideoError
 from aimlvideo.shell.journal.sqlite import SqliteJournal, open_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.shell.journal.sqlite_transactions import GATHERING
+from tests.cases import for_each
 
 LINK = "https://cdn.example.com/clips/1/video.mp4?Expires=1790000000&Signature=".ljust(120, "x")
 SENT = Progress(Stage.SUBMITTING, request_id="av-1", submitted_at=1.5)
@@ -260,7 +261,7 @@ async def test_an_id_is_in_the_log_at_once_and_what_would_be_told_again_a_moment
         assert reader.find("b") == Record(named("b"), Progress())
 
 
-@pytest.mark.parametrize("name", ["100%25", "a?mode=rw", "#1", "two words", "päth"])
+@for_each("name", ["100%25", "a?mode=rw", "#1", "two words", "päth"])
 async def test_a_folder_of_any_name_can_be_read(tmp_path: Path, name: str) -> None:
     folder = tmp_path / name
     folder.mkdir()
