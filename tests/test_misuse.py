@@ -453,7 +453,7 @@ async def test_a_generator_of_results_that_is_dropped_closes_its_run_and_nothing
         async for _ in stream():
             break
         # Nobody holds the generator now: the event loop closes it, in a task of its own.
-        gc.collect()
+        gc.collect(1)
         for _ in range(20):
             await asyncio.sleep(0.1)
         assert not client._runs

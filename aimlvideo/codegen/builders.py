@@ -162,7 +162,7 @@ def _gap(before: str, block: str) -> str:
 
 def _import(module: str, names: list[str], body: str) -> list[str]:
     """Return the line that imports those of the names that occur in the body, if any does."""
-    used = [name for name in names if re.search(rf"\b{name}\b(?!`)", body)]
+    used = [name for name in names if name in body and re.search(rf"\b{name}\b(?!`)", body)]
     return [f"from {module} import {', '.join(used)}"] if used else []
 
 

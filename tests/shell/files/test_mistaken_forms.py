@@ -155,8 +155,9 @@ def test_half_a_pair_in_an_array_is_not_bought_as_a_question_mark(tmp_path: Path
 
 
 @for_each("words", ["\\ud83d\\ude00", "\\\\ud83d", "\\ud83d\\ude00\\ud83d\\ude01", "\\u00e9"])
-@for_each("before", [*range(65480, 65540), 0])
-def test_a_whole_pair_passes_wherever_it_stands(tmp_path: Path, before: int, words: str) -> None:
-    text = f'[{{"model": "{TEXT}", "prompt": "{"x" * before}{words}"}}]'
+@for_each("behind", [*range(-26, 3), -65_000])
+def test_a_whole_pair_passes_wherever_it_stands(tmp_path: Path, behind: int, words: str) -> None:
+    start = f'[{{"model": "{TEXT}", "prompt": "'
+    text = f'{start.ljust(65_536 + behind, "x")}{words}"}}]'  # which is read in pieces of 64 KB
     (tmp_path / "jobs.json").write_text(text)
     assert read(tmp_path / "jobs.json") == (json.loads(text), [])
