@@ -115,7 +115,6 @@ class JobReader:
     options: ReaderOptions = NO_OPTIONS
     problems: list[Problem] = field(default_factory=list)
     remarks: list[Problem] = field(default_factory=list)
-    lines: int = 0
     unknown_models: set[str] = field(default_factory=set)
     records: Callable[[], Iterable[Record]] | None = None
     """The jobs of earlier files; read once, and only where a job names an id of its own."""
@@ -132,20 +131,22 @@ class JobReader:
 
     def jobs(self, lines: Iterator[Line]) -> Iterator[tuple[str, VideoJob, Mapping[str, Any]]]:
         """Give each right job with where it stands, and its parameters as they will be sent."""
+        is_empty = True
         for where, line in lines:
-            if isinstance(line, Problem):
-                (self.remarks if line.warning else self.problems).append(replace(line, where=where))
+            if isinstance(line, Problem) and line.warning:
                 # A remark about the file is no line of it: a file of remarks alone is empty.
-                self.lines += not line.warning
-                if not line.warning:
-                    self._refused.setdefault(where, set()).add(line.field)
+                self.remarks.append(replace(line, where=where))
                 continue
-            self.lines += 1
+            is_empty = False
+            if isinstance(line, Problem):
+                self.problems.append(replace(line, where=where))
+                self._refused.setdefault(where, set()).add(line.field)
+                continue
             for one in self._expanded(where, line):
                 if (job := self._checked(where, one)) is not None:
                     self._note_chain(where, job[0])
                     yield where, *job
-        if not self.lines:
+        if is_empty:
             self.problems.append(Problem("", "at least one job", "none: the file is empty"))
 
     def read_all(self, file: JobFile, defaults: JobDefaults) -> None:

@@ -273,7 +273,7 @@ def _example(name: str, param: Param) -> Any:
         # Links, not paths: a sample is checked as it is, and the files of a path would have to be there.
         return f"https://example.com/{_EXAMPLE_FILES[param.media]}"
     if param.type == "array":
-        return [_example(name, param.item) for _ in range(max(1, param.min_items or 0))] if param.item else []
+        return [_example(name, param.item) for _ in range(param.min_items or 1)] if param.item else []
     if param.type == "object":
         return {key: _example(key, part) for key, part in (param.fields or {}).items() if part.required}
     low = param.minimum or 1

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aimlvideo.cli.job_reader import JobReader, ReaderOptions, _SeenJobs
 from aimlvideo.core.catalog.catalog import load_catalog
+from aimlvideo.core.jobs.problems import Problem
+from tests.cases import for_each
 
 
 def test_two_lines_that_name_one_id_are_a_problem_of_the_second() -> None:
@@ -19,6 +22,23 @@ def test_two_lines_that_name_one_id_are_a_problem_of_the_second() -> None:
     (problem,) = reader.problems
     assert (problem.where, problem.field) == ("jobs:2", "external_task_id")
     assert "'one'" in str(problem)
+
+
+REMARK = Problem("extra", "a known column", "extra", warning=True)
+SLIP = Problem("", "a JSON object", "[")
+WAVES = {"model": "kling-v2-6", "prompt": "waves"}
+
+
+@for_each(
+    ("lines", "problems", "jobs"),
+    [([], ["at least one job"], 0), ([REMARK], ["at least one job"], 0), ([REMARK, SLIP], ["a JSON object"], 0),
+     ([REMARK, WAVES], [], 1)],
+)  # fmt: skip
+def test_a_file_is_empty_that_has_neither_a_job_nor_a_mistake(lines: list[Any], problems: list[str], jobs: int) -> None:
+    reader = JobReader(load_catalog(), Path(), ReaderOptions(service="kling"))
+    assert len(list(reader.jobs(iter([("jobs:1", line) for line in lines])))) == jobs
+    assert [problem.expected for problem in reader.problems] == problems
+    assert len(reader.remarks) == lines.count(REMARK)
 
 
 @pytest.mark.parametrize("legacy", [False, True])
