@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from aimlvideo import Stage, VideoJob
 from aimlvideo.cli.run_summary import PRICES, REASONS_SHOWN, RunSummary, UnfinishedReasons
+from aimlvideo.cli.session import RunSession
 from aimlvideo.core.jobs.job import Progress, Result
 from aimlvideo.core.money.pricing import Price, Prices, Pricing
-from aimlvideo.errors import GenerationFailed, OutOfPatience
+from aimlvideo.errors import GenerationFailed, InDoubt, OutOfPatience, OverBudget
 from aimlvideo.shell.journal.sqlite import open_journal
 
 MODEL = "kling-video/v1.6/pro/image-to-video"
@@ -122,6 +124,20 @@ def test_each_reason_for_which_jobs_are_unfinished_is_said_once() -> None:
         "  unfinished: d and 1 more job",
     ]
     assert lines[1].endswith("sent an empty file")
+
+
+def test_a_reason_that_the_run_s_end_says_or_the_job_s_own_state_is_not_said_again() -> None:
+    nobody: Any = None
+    session, halted, slow = RunSession(nobody, nobody), OverBudget("no money"), OutOfPatience("too slow")
+    for name, stage, error in [
+        ("unsent", Stage.PLANNED, halted),
+        ("slow", Stage.RENDERING, slow),
+        ("doubtful", Stage.IN_DOUBT, InDoubt("lost")),
+        ("failed", Stage.FAILED, GenerationFailed("no paint")),
+        ("saved", Stage.SAVED, None),
+    ]:
+        session._note(Result.of(VideoJob(MODEL, id=name), Progress(stage, error=error)), halted)
+    assert list(session.reasons.lines()) == ["  unfinished: slow: too slow"]
 
 
 def test_of_very_many_reasons_the_first_are_said_and_the_others_counted() -> None:

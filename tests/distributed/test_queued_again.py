@@ -117,6 +117,18 @@ async def test_a_planned_job_whose_place_in_the_queue_is_gone_gets_a_new_one(
         assert [*await opened.take(5)] == ["one"]
 
 
+async def test_a_job_that_is_paid_and_whose_place_in_the_queue_is_gone_gets_one_from_where_it_is_taken_over(
+    dsn: str, file: str
+) -> None:
+    moved(dsn, Stage.RENDERING)
+    with psycopg.connect(dsn, autocommit=True) as db:
+        db.execute("DELETE FROM pgqueuer")
+    await anyio.to_thread.run_sync(partial(SharedJobs(dsn, QUIET).queue, file, ReaderOptions(), retry_failed=False))
+    async with JobQueue.open(dsn, uuid4()) as opened:
+        assert await opened.take(5) == {}, "it is bought already"
+        assert [*await opened.take_over(5)] == ["one"], "its clip would never be fetched"
+
+
 @pytest.mark.parametrize(("busy_answers", "stage"), [(2, "rendering"), (5, "failed")])
 async def test_a_failed_job_that_the_service_is_too_busy_to_be_asked_about_is_asked_about_again_and_not_planned(
     dsn: str, file: str, monkeypatch: pytest.MonkeyPatch, busy_answers: int, stage: str
