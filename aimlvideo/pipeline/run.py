@@ -403,9 +403,12 @@ class Run:
     def _settle(self, entry: Entry) -> None:
         """Book what a job was charged, or release what was not sent or billed; what is outstanding stays committed."""
         progress, job_id = entry.progress, entry.job.id
-        if not entry.holds_promise or progress.stage in OUTSTANDING or not self.budget.holds(job_id):
+        if not entry.holds_promise or not self.budget.holds(job_id):
             return
-        if Counts.of(progress) is Counts.SPENT:
+        if progress.stage in OUTSTANDING:
+            # Nobody follows it any more: whoever waits for it to settle below its price would wait for ever.
+            self.budget.spending.changed()
+        elif Counts.of(progress) is Counts.SPENT:
             self.budget.settle(job_id, progress.cost_usd)
         else:
             self.budget.release(job_id)

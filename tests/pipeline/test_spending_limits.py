@@ -136,6 +136,22 @@ async def test_a_run_waits_while_outstanding_jobs_may_settle_below_their_price(t
     assert seen == {"a": Stage.FAILED, "b": Stage.FAILED, "c": Stage.SAVED}
 
 
+@pytest.mark.parametrize("how", ["left", "out of time"])
+async def test_a_run_waits_no_longer_for_what_another_one_has_left_outstanding(tmp_path: Path, how: str) -> None:
+    service = FakeService(seconds=1000)
+    timeout = {"left": 5000.0, "out of time": 50.0}[how]
+    async with FakeClient(service, timeout=timeout) as client, client.run(jobs("a"), output=tmp_path) as first:
+        await accepted(service, 1)
+        async with client.run(jobs("b"), output=tmp_path, max_spend=0.25) as second:
+            await anyio.sleep(20)
+            assert second.waits_for_money
+            if how == "left":
+                first.leave()
+            with anyio.fail_after(60):
+                assert [result.stage async for result in second] == [Stage.PLANNED]
+    assert isinstance(second.halted, OverBudget)
+
+
 async def test_the_figures_are_those_of_the_moment_at_which_the_run_stops(tmp_path: Path) -> None:
     service = FakeService(seconds=60)
     async with FakeClient(service) as client, client.run(jobs(*"abc"), output=tmp_path, max_spend=0.5) as results:
