@@ -145,6 +145,11 @@ class _Waiting:
     ends_said: int = 0
     """Checks in a row that said in an error's words that it has ended."""
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody waits for it here any more: its run may have been left, and its journal be closed."""
+        return self.is_given_up or self.entry.ended
+
 
 @dataclass(eq=False)
 class Poll:
@@ -316,7 +321,7 @@ class Poll:
             # Ended jobs are left in the wheel and dropped as they come up: taking one out of its middle costs a search.
             if waiting.entry.ended:
                 self._forget(waiting.entry)
-            if waiting.is_being_polled or waiting.is_given_up or waiting.entry.ended or waiting.due > now:
+            if waiting.is_being_polled or waiting.is_over or waiting.due > now:
                 continue
             with contained(waiting.entry):
                 # What was learned since it was put to sleep may say that a poll would be too early.
@@ -328,29 +333,31 @@ class Poll:
 
     async def _check(self, waiting: _Waiting) -> None:
         """Ask once. One failed check fails nothing."""
-        generation_id = waiting.entry.progress.generation_id or ""
-        with contained(waiting.entry):
+        entry, generation_id = waiting.entry, waiting.entry.progress.generation_id or ""
+        with contained(entry):
             try:
-                generation = await fetch_status(self.send, self.wire, generation_id, waiting.entry.job)
-                self.refuse_mixed_up(waiting.entry, generation)
+                generation = await fetch_status(self.send, self.wire, generation_id, entry.job)
+                self.refuse_mixed_up(entry, generation)
+                heard: Generation | ServiceError = generation
             except ServiceError as error:
-                if waiting.is_given_up:
-                    return
-                checks = _checks_until_end(error)
+                heard = error
+            if waiting.is_over:
+                self._sleep(waiting, clock.loop())  # to be dropped: its journal may be closed by now
+                return
+            if isinstance(heard, ServiceError):
+                checks = _checks_until_end(heard)
                 waiting.ends_said = waiting.ends_said + 1 if checks else 0
                 if not checks or waiting.ends_said < checks:
-                    self._on_failed_check(waiting, error)
+                    self._on_failed_check(waiting, heard)
                     return
-                generation = _ended_in_words(generation_id, error)
-            if waiting.is_given_up:
-                return
-            if self._is_bought_for_another(waiting.entry, generation):
-                self._forget(waiting.entry)
+                heard = _ended_in_words(generation_id, heard)
+            if self._is_bought_for_another(entry, heard):
+                self._forget(entry)
                 waiting.is_given_up = True
-                why = f"its answer named generation {generation_id}, which was bought under {generation.request_id}"
-                self.on_doubt(waiting.entry, why)
+                why = f"its answer named generation {generation_id}, which was bought under {heard.request_id}"
+                self.on_doubt(entry, why)
                 return
-            self._on_status(waiting, generation)
+            self._on_status(waiting, heard)
 
     def refuse_mixed_up(self, entry: Entry, generation: Generation) -> None:
         """Raise Unclear where an answer is about another job's generation: a cache that takes no notice of the query.
@@ -468,7 +475,10 @@ class Poll:
     def _forget(self, entry: Entry) -> None:
         """Ask about a generation no more, nor whether the key is still good for it."""
         generation_id = entry.progress.generation_id or ""
-        if self._by_id.pop(generation_id, None) is not None:
+        waiting = self._by_id.get(generation_id)
+        # A later run may wait for what an earlier one was left with.
+        if waiting is not None and waiting.entry is entry:
+            del self._by_id[generation_id]
             _remember(self._owners, generation_id, entry.job.id)
 
     def _sleep(self, waiting: _Waiting, now: float) -> None:

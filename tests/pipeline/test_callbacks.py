@@ -6,6 +6,7 @@ import base64
 import hmac
 import json
 import logging
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -65,6 +66,18 @@ async def test_a_call_that_says_not_finished_counts_as_a_look_and_asks_nothing()
             assert client.callback(call("processing"))
         assert (await anext(results)).ok
     assert [round(moment - service.posted_at[0]) for moment, _ in service.polled_at] == [110]
+
+
+@pytest.mark.usefixtures("no_threads")
+async def test_a_call_reaches_a_run_that_goes_on_with_what_an_earlier_one_was_left_with(tmp_path: Path) -> None:
+    service = FakeGateway(seconds=100)
+    async with gateway_client(service, poll="every:600", journal=tmp_path / "journal.sqlite3") as client:
+        async with client.run(jobs(1, GATEWAY_JOB)):
+            await anyio.sleep(5)
+        async with client.resume() as results:
+            await anyio.sleep(100)
+            assert client.callback(call("succeed"))
+            assert (await anext(results)).ok
 
 
 async def test_an_older_call_after_the_last_one_does_not_put_off_the_question() -> None:

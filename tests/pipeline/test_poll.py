@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from itertools import pairwise
 from math import floor
@@ -319,6 +320,26 @@ async def test_a_clip_that_is_ready_within_patience_is_delivered_however_rarely_
 
 
 @pytest.mark.usefixtures("no_threads")
+@pytest.mark.parametrize("ends", ["completed", "failed", "cut"])
+async def test_an_answer_that_comes_after_its_run_was_left_ends_no_client(
+    tmp_path: Any, no_threads: None, caplog: pytest.LogCaptureFixture, ends: str
+) -> None:
+    service = FakeService(seconds=5, latency=10)
+    service.broken = {"gen-0": "out of paint"} if ends == "failed" else {}
+    service.checks.extend([Unclear("cut")] if ends == "cut" else [])
+    async with FakeClient(service) as client:
+        async with client.run(jobs(1), output=tmp_path):
+            while not service.accepted:  # noqa: ASYNC110 - a service tells nobody
+                await anyio.sleep(1)
+            await anyio.sleep(20)  # the check is under way
+            assert not service.polled_at
+        assert (await client.generate(**JOB)).ok
+        assert service.polled_at[0][1] == "gen-0"
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+    with read_journal(tmp_path / "journal.sqlite3") as journal:
+        assert journal.counts() == {"rendering": 1}
+
+
 async def test_a_generation_of_an_earlier_run_is_asked_about_at_its_age_and_waited_for_anew(tmp_path: Any) -> None:
     service, settings = FakeService(seconds=500), {"journal": tmp_path / "journal.sqlite3", "timeout": 400.0}
     async with FakeClient(service, **settings, poll="every:450") as client:
