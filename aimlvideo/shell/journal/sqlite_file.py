@@ -150,7 +150,7 @@ class JournalFile(NamedTuple):
 
     def as_error(self, error: Exception) -> VideoError:
         """Return our error for one of SQLite's or the disk's."""
-        message = str(error)
+        message = getattr(error, "strerror", None) or str(error)
         if are_exhausted(error):
             return DiskFailed(f"the journal {self} cannot be opened: {message}. {write_failure_advice(error)}")
         if getattr(error, "errno", None) in NO_ROOM or "is full" in message or "disk I/O" in message:
@@ -162,6 +162,8 @@ class JournalFile(NamedTuple):
                 f"{self} is a folder, expected the file of a run's journal: move it away, then run again"
             )
         if isinstance(error, sqlite3.OperationalError | OSError):
+            if os.access(self.path, os.F_OK) and not os.access(self.path, os.R_OK):  # SQLite does not say so
+                message = "this user may not read it: expected the user whose run it is, or permission to read"
             return JournalError(f"the journal {self} cannot be used: {message}")
         return JournalError(self.damaged(message))
 

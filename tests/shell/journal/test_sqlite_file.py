@@ -592,3 +592,18 @@ async def test_a_relative_folder_that_sqlite_would_take_for_a_uri_holds_a_journa
         path.unlink()
     with read_journal(path) as written_back:
         assert written_back.find("a") is not None
+
+
+def test_a_journal_that_only_another_user_may_read_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (path := tmp_path / "journal.sqlite3").touch()
+    for error in (sqlite3.OperationalError("unable to open database file"), PermissionError(13, "no", str(path))):
+        assert "this user" not in str(journal_file.JournalFile(path).as_error(error))
+    monkeypatch.setattr(os, "access", lambda _, mode: mode != os.R_OK)
+    error = sqlite3.OperationalError("unable to open database file")
+    assert "this user may not read it: expected the user" in str(journal_file.JournalFile(path).as_error(error))
+
+
+def test_no_number_of_the_system_s_errors_stands_in_a_message(tmp_path: Path) -> None:
+    error = OSError(24, "Too many open files", str(tmp_path))
+    said = str(journal_file.JournalFile(tmp_path / "journal.sqlite3").as_error(error))
+    assert "cannot be opened: Too many open files. Close some files" in said
