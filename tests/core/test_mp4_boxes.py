@@ -141,6 +141,27 @@ def test_a_fragment_may_say_itself_how_long_its_samples_last(second: bytes) -> N
     assert is_whole_mp4(io.BytesIO(film), len(film) - len(second)) is False
 
 
+@for_each(
+    ("flags", "before", "sample"),
+    [
+        (0x100, (), (500,)),
+        (0x101, (99,), (500,)),
+        (0x104, (99,), (500,)),
+        (0x105, (99, 99), (500,)),
+        (0x301, (99,), (500, 7)),
+        (0xF05, (99, 99), (500, 7, 7, 7)),
+    ],
+)
+def test_each_sample_of_a_fragment_may_say_itself_how_long_it_lasts(
+    flags: int, before: tuple[int, ...], sample: tuple[int, ...]
+) -> None:
+    run = full(b"trun", 2, *before, *sample, *sample, flags=flags)
+    second = box(b"moof", full(b"mfhd", 1) + box(b"traf", full(b"tfhd", 1) + run)) + box(b"mdat", bytes(50))
+    film = FTYP + index(3) + second * 3
+    assert is_whole_mp4(io.BytesIO(film), len(film)) is True
+    assert is_whole_mp4(io.BytesIO(film), len(film) - len(second)) is False
+
+
 @for_each("film", FILMS.values(), ids=FILMS)
 def test_a_chain_of_fragments_is_whole_only_with_its_last_one(film: bytes) -> None:
     assert is_whole_mp4(io.BytesIO(film), len(film)) is True

@@ -96,7 +96,12 @@ def test_a_second_that_a_parent_s_clip_will_not_have_is_found_before_anything_is
     assert problems == (expected if late else [])
 
 
-@for_each("parent", ["pictures/a.png", "a.mp4", "https://x.test/a.png"])
+@for_each("parent", ["pictures/a.png", "pictures/first", "a.mp4", "https://x.test/a.png"])
 def test_a_file_in_the_place_of_an_id_is_told_how_files_are_written(parent: str) -> None:
     [problem] = chain_problems([shot("b", parent)])
     assert problem.hint == 'a file or a link stands there as it is, without "from"'
+
+
+def test_an_id_that_is_only_mistyped_is_no_file() -> None:
+    [problem] = chain_problems([shot("b", "shto-1")])
+    assert problem.hint == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any
 
@@ -138,6 +139,18 @@ def test_a_broken_price_is_unknown_by_itself_and_says_what_is_wrong(pricing: Any
 @for_each("answer", [None, 5, "x", {}, {"data": 5}, [None, 7, {}], {"data": [{"pricing": FIXED}]}])
 def test_an_answer_without_prices_gives_none(answer: Any) -> None:
     assert _read_prices(answer) == {}
+
+
+@for_each(
+    "wrong",
+    [{"dollars": "0.25"}, {"dollars": True}, {"dollars": -1.0}, {"dollars": 1e300}, {"per": "minute"}, {"when": []}],
+)
+def test_a_price_list_that_was_kept_and_is_damaged_gives_no_price(wrong: dict[str, Any]) -> None:
+    price = {"dollars": 0.25, "per": "second", "when": {"duration": 5}}
+    for kept in (price, price | {"dollars": None}):
+        assert Prices.of_text(Prices.of_text(json.dumps({"m": [kept]})).as_text())["m"].prices == (Price(**kept),)
+    with pytest.raises(ValueError, match="expected dollars per generation or second"):
+        Prices.of_text(json.dumps({"m": [price | wrong]}))
 
 
 def test_aliases_cost_the_same_and_a_list_is_an_answer_too() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from aimlvideo.core.media_limits import FileLimits
 from aimlvideo.core.media_types import is_video, media_type
 from aimlvideo.core.services import service_of
 from aimlvideo.errors import UsageError
@@ -238,3 +239,18 @@ def test_a_path_that_begins_with_the_home_of_nobody_starts_at_the_job_file_s_fol
     media = Media(tmp_path, AI_ML_API)
     assert media.path_of("~no-such-user/a.png") == tmp_path / "~no-such-user" / "a.png"
     assert Media(None, AI_ML_API).path_of("~no-such-user/a.png") == Path("~no-such-user/a.png")
+
+
+@for_each(
+    ("limits", "said"),
+    [
+        (FileLimits(), ""),
+        (FileLimits(types=("image/png", "image/jpeg"), max_bytes=5 * 2**20), "PNG or JPEG, at most 5 MB"),
+        (FileLimits(pixels=(1280, 720)), "1280x720 pixels"),
+        (FileLimits(min_side=300, max_ratio=2.5), "at least 300 pixels a side, between 1:2.5 and 2.5:1"),
+        (FileLimits(min_seconds=2, max_seconds=60), "at least 2 s, at most 60 s"),
+        (FileLimits(below_seconds=8.7), "less than 8.7 s"),
+    ],
+)
+def test_what_is_taken_of_files_is_said_in_full(limits: FileLimits, said: str) -> None:
+    assert str(limits) == said
