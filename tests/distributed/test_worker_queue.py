@@ -19,8 +19,8 @@ from aimlvideo.core.money.budget import Budget, Standing, Verdict
 from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.queue import JobQueue, QueueEntry, enqueue_jobs
 from aimlvideo.distributed.registry import SharedDurations
-from aimlvideo.distributed.shared_account import AccountLimits
-from aimlvideo.distributed.worker import Stopped, Worker
+from aimlvideo.distributed.shared_account import Account, AccountLimits
+from aimlvideo.distributed.worker import JOBS_PER_TAKE, Stopped, Worker
 from aimlvideo.errors import DownloadFailed, InDoubt, OutOfPatience, OverBudget, Rejected, VideoError
 from aimlvideo.pipeline.entry import RunSpec
 from aimlvideo.pipeline.run import Run
@@ -281,3 +281,42 @@ async def test_what_may_not_be_bought_now_is_queued_again_and_only_a_limit_that_
         await worker._hand_back(queue)
         assert queue.given_up == ["queued again"]
         assert (worker._waits_for_money, worker.results.halted is not None) == (waits, ends)
+
+
+async def test_a_worker_takes_no_more_than_its_part_of_the_room_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    account: Any = SimpleNamespace(limits=AccountLimits(heartbeat=9.0), room=12, outstanding=3)
+
+    async def read(connection: Any) -> Any:
+        return account
+
+    monkeypatch.setattr(Account, "read", read)
+    queue: Any = SimpleNamespace(connection=NONE)
+    fleet: Any = SimpleNamespace(outstanding=SimpleNamespace(room=0))
+    async with a_worker(Journal()) as worker:
+        worker.fleet, worker.workers = fleet, 2
+        rendering = SENT.to(Stage.RENDERING, generation_id="gen-0")
+        for number, progress in enumerate([rendering, rendering, SENT, rendering.to(Stage.READY), Progress()]):
+            await worker.results.enter(Record(JOB.with_id(f"job{number}"), progress))
+        assert await worker._room(queue) == 6 - 3 - 1, "half of the room, less what holds a place or is going to"
+        await worker._begin({"fed": NONE})
+        assert await worker._room(queue) == 6 - 3 - 2
+        account.outstanding = 10
+        assert await worker._room(queue) == 12 - 10 - 2, "the others may have more than their part"
+        account.room, account.outstanding = 9999, 4000
+        assert await worker._room(queue) == JOBS_PER_TAKE
+        assert fleet.outstanding.room == 9999
+
+
+async def test_who_waits_for_money_takes_nothing_until_something_is_settled_or_nothing_is_outstanding() -> None:
+    async with a_worker(Journal()) as worker:
+        account: Any = SimpleNamespace(limits=AccountLimits(max_spend=1.0), spent=0.5, committed=0.5, outstanding=2)
+        worker.account = account
+        assert not worker._must_wait_for_money(), "nothing was refused"
+        worker._waits_for_money = True
+        assert [worker._must_wait_for_money() for _ in range(2)] == [True, True]
+        account.committed = 0.25
+        assert [worker._must_wait_for_money() for _ in range(2)] == [False, False], "it is tried again, once"
+        worker._waits_for_money = True
+        assert worker._must_wait_for_money(), "it was refused again"
+        account.outstanding = 0
+        assert not worker._must_wait_for_money(), "nothing will settle: the limit is reached"
