@@ -85,6 +85,9 @@ class _RunOfEntry(Protocol):
     def give_up_planned(self, error: VideoError) -> None:
         """Submit nothing new, and end what waits to be submitted now."""
 
+    def notify_waiting(self) -> None:
+        """Let those check again who wait to buy."""
+
     def earlier_owner(self, generation_id: str) -> str | None:
         """Return the id of the job that had a generation before this run; None where none is known."""
 

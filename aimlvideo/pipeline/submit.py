@@ -198,7 +198,10 @@ class Submit:
         self._answered = self._is_in_place = True
         self._unavailable_since, self._busy_since = inf, inf
         self.rate_gate.rate.on_accepted(now)
+        limit = self.slots.outstanding.limit
         self.slots.on_accepted(now)
+        if self.slots.outstanding.limit > limit:
+            entry.run.notify_waiting()  # there is room for one more than its next job has waited for
         self.on_accepted(entry)
 
     def _on_doubt(self, entry: Entry, why: str) -> None:

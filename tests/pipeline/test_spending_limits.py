@@ -58,6 +58,16 @@ async def test_a_reader_that_takes_one_result_and_leaves_has_bought_no_more_than
     assert len(service.accepted) == bought
 
 
+async def test_as_soon_as_the_service_is_seen_to_take_more_at_once_more_are_bought() -> None:
+    service = FakeService(seconds=1000, latency=1.0)
+    async with (
+        FakeClient(service, max_outstanding=None) as client,
+        client.run(jobs(*map(str, range(40)))),
+    ):
+        await anyio.sleep(10)
+    assert len(service.accepted) == 40
+
+
 async def test_clips_of_an_earlier_run_that_nobody_has_taken_count_too(tmp_path: Path) -> None:
     service = FakeService(seconds=50)
     await left_outstanding(service, tmp_path, "a", "b", max_outstanding=2)

@@ -80,7 +80,9 @@ class Prices(dict[str, Pricing]):
 
     def as_text(self) -> str:
         """Return the prices as text, to be kept; `of_text` reads it."""
-        return json.dumps({model: [asdict(price) for price in pricing.prices] for model, pricing in self.items()})
+        by_model = {model: [asdict(price) for price in pricing.prices] for model, pricing in self.items()}
+        # Sorted: a list in another order is the same list, and is kept once.
+        return json.dumps(by_model, sort_keys=True)
 
     @classmethod
     def earlier(cls, text: str | None) -> list[Self]:

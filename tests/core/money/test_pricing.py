@@ -323,6 +323,11 @@ def test_what_is_outstanding_at_an_unknown_price_counts_as_the_highest_of_its_mo
     assert budget.committed == 1.5
 
 
+def test_a_price_list_in_another_order_is_the_same_text() -> None:
+    one, two = (Pricing((Price(dollars, "generation"),)) for dollars in (0.5, 1.0))
+    assert Prices({"a": one, "b": two}).as_text() == Prices({"b": two, "a": one}).as_text()
+
+
 def test_a_job_that_names_its_model_by_an_alias_costs_what_is_listed_for_its_id() -> None:
     model = load_catalog().find(V3)
     by_id, by_alias = (Prices({name: Pricing((Price(0.5, "generation"),))}) for name in (V3, "v3"))
