@@ -12,7 +12,7 @@ import zlib
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from math import inf
 from pathlib import Path
@@ -56,6 +56,7 @@ from tests.fakes import (
     LoggedRequest,
     answer,
     at_once,
+    business_error,
 )
 
 IDS = ("a", "b", "c", "d", "e", "f")
@@ -70,7 +71,8 @@ ELSEWHERE = "elsewhere"
 """The place of what other programs buy on the same account."""
 OTHER_FOLDER = "the other folder"
 """The place of what was bought into the folder that nobody works in now."""
-KLING_ITSELF = ("Kling itself", "Kling itself, by its list")
+IN_PATH = "Kling itself, a model that the path names"
+KLING_ITSELF = ("Kling itself", "Kling itself, by its list", IN_PATH)
 OTHER_SERVICES = {"aimlapi": "kling", "kling": "kling-official", "kling-official": "kling"}
 """With which service somebody tries the folder of each, by mistake."""
 CENT = 0.005
@@ -284,22 +286,69 @@ class PromisedGateway(Watching, FakeGateway):
     """A gateway: tasks are found by the ids that the client chose, or not at all; Kling itself lists them, too."""
 
     lists_tasks: bool = False
+    model_in_path: bool = False
 
     async def send(self, request: Request) -> Answer:
-        is_list = self.lists_tasks and "pageNum" in dict(request.query)
-        return self._listed(dict(request.query)) if is_list else await super().send(request)
+        if self.model_in_path:
+            return await self._sent_to_path(request)
+        query = dict(request.query)
+        if request.path == "/tasks":
+            return business_error(1202, "no such method", 404)
+        if not (self.lists_tasks and "pageNum" in query):
+            return await super().send(request)
+        tasks, _ = self._page(int(query["pageNum"]), int(query["pageSize"]))
+        return answer(200, {"code": 0, "message": "SUCCEED", "data": tasks})
 
-    def _listed(self, query: Mapping[str, str]) -> Answer:
-        """List a page of the asking key's tasks, newest first."""
+    async def _sent_to_path(self, request: Request) -> Answer:
+        """Answer as Kling does about models that a path names: by the same tasks, in the newer form."""
+        body = request.body or {}
+        if request.path != "/tasks" and request.method == "GET":
+            is_list = "pageNum" in dict(request.query)
+            return answer(200, {"code": 0, "data": []}) if is_list else business_error(1203, "not found", 404)
+        if request.path != "/tasks":
+            flat = {**body, **body.get("options", {}), "model": request.path.rpartition("/")[2]}
+            return _in_newer_form(await super().send(replace(request, body=flat)))
+        if request.method == "POST":
+            number = int(body["cursor"] or 1)
+            tasks, has_more = self._page(number, body["limit"])
+            page = {"result": list(map(_newer_task, tasks)), "next_cursor": str(number + 1), "has_more": has_more}
+            return answer(200, {"code": 0, "message": "SUCCEED", "data": page})
+        ((_, name),) = request.query
+        found = await super().send(Request("GET", f"/v1/videos/text2video/{name}"))
+        is_missing = found.status == 404
+        return answer(200, {"code": 0, "data": []}) if is_missing else _in_newer_form(found, listed=True)
+
+    def _page(self, number: int, size: int) -> tuple[list[dict[str, Any]], bool]:
+        """Return a page of the asking key's tasks, newest first, and whether another one follows."""
         self.world.boundary()
-        size = min(int(query["pageSize"]), self.page_rows)
+        size = min(size, self.page_rows)
         rows = [row for row in reversed(self.log) if row.key == ASKING_KEY.get()]
-        first = (int(query["pageNum"]) - 1) * size
-        names = [row.generation_id for row in rows[first : first + size]]
+        names = [row.generation_id for row in rows[(number - 1) * size : number * size]]
         tasks = [json.loads(self._task(name).body)["data"] for name in names]
         moments = (int((self.epoch + self.accepted[name]) * 1000) for name in names)
         listed = [{**task, "created_at": moment} for task, moment in zip(tasks, moments, strict=True)]
-        return answer(200, {"code": 0, "message": "SUCCEED", "data": listed})
+        return listed, number * size < len(rows)
+
+
+def _in_newer_form(told: Answer, *, listed: bool = False) -> Answer:
+    """Return an answer about a task as Kling shows one whose model a path names; others as they are."""
+    body = told.json()
+    if not isinstance(body, dict) or not isinstance(task := body.get("data"), dict) or "task_id" not in task:
+        return told
+    newer = _newer_task(task)
+    return answer(told.status, {**body, "data": [newer] if listed else newer}, **told.headers)
+
+
+def _newer_task(task: Mapping[str, Any]) -> dict[str, Any]:
+    clips = task.get("task_result", {}).get("videos", [])
+    return {
+        "id": task["task_id"],
+        "status": {"succeed": "succeeded"}.get(task["task_status"], task["task_status"]),
+        "message": task.get("task_status_msg", ""),
+        "external_id": task["task_info"]["external_task_id"],
+        "outputs": [{"type": "video", **clip} for clip in clips],
+        **({"create_time": task["created_at"]} if "created_at" in task else {}),
+    }
 
 
 def png() -> bytes:
@@ -441,12 +490,15 @@ class World:
 
     def __post_init__(self) -> None:
         self.template: dict[str, Any] = GATEWAY_JOB if self.gateway else JOB
+        if self.gateway == IN_PATH:
+            self.template = {"model": "kling-3.0-turbo", "prompt": PROMPTS[0], "duration": 5}
         self.service: Watching = (PromisedGateway if self.gateway else PromisedService)(
             seconds=30, clock=lambda: self.now
         )
         self.service.world = self
         if isinstance(self.service, PromisedGateway):
-            self.service.finds_ids = self.gateway in ("finds ids", "Kling itself")
+            self.service.model_in_path = self.gateway == IN_PATH
+            self.service.finds_ids = self.gateway in ("finds ids", "Kling itself", IN_PATH)
             self.service.lists_tasks = self.gateway in KLING_ITSELF
         derived = {self.words(prompt).id: prompt for prompt in PROMPTS}
         copies = {f"{job_id}-{number}": f"{name}-{number}" for job_id, name in derived.items() for number in (2, 3, 4)}
@@ -691,7 +743,7 @@ class World:
     @property
     def secret(self) -> str:
         """The second part of a key, at Kling itself."""
-        return ":secret" if self.service_name == "kling-official" else ""
+        return ":secret" if self.service_name == "kling-official" and self.gateway != IN_PATH else ""
 
     def resume(self, *, limit: float | None, **how: Any) -> None:
         """Carry on with all that the folder has: `aimlvideo resume`."""
