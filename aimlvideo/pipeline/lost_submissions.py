@@ -137,7 +137,8 @@ class LostSubmissions:
 
     def confirm(self, entry: Entry, generation: Generation) -> None:
         """Settle a doubt by a generation that the service itself shows for it, unless it cannot be this one."""
-        if (doubt := next((one for one in self._doubts if one.entry is entry), None)) is None:
+        doubt = next((one for one in self._doubts if one.entry is entry), None)
+        if doubt is None or entry.ended:
             return
         if strangeness := _not_this_one(generation, doubt, self._sent_at(doubt)):
             log.warning("a call about job %r settles nothing: %s", entry.job.id, strangeness)
@@ -153,7 +154,8 @@ class LostSubmissions:
         ages = {doubt: self._age(doubt) for doubt in doubts}
         overdue = any(age > self.settle_time(doubt.entry.job) for doubt, age in ages.items())
         rows, reading = await self._rows(doubts, thorough=overdue)
-        for doubt in doubts:
+        # Without those whose run was left meanwhile: their journal may be closed.
+        for doubt in [one for one in doubts if not one.entry.ended]:
             gap, listed = self._search(doubt, rows[None], reading).gap(doubt.intent), rows[_request_id(doubt)]
             if not listed and (elsewhere := doubt.intent.other_account(self.account)):
                 # Waiting would not make it visible to this key.
@@ -226,6 +228,8 @@ class LostSubmissions:
             generation = await self._look_up(lookup, entry.progress.request_id or "", entry.job)
             if generation is None and lookup.tasks is not None and age > self.settle_time(entry.job):
                 generation = await self._search_list(lookup.tasks, doubt)
+            if entry.ended:  # its run was left meanwhile, and its journal may be closed
+                continue
             if generation is not None and (strangeness := _not_this_one(generation, doubt, self._sent_at(doubt))):
                 self._apply(doubt, Outcome.UNRESOLVED, why=strangeness)
             elif generation is not None:

@@ -337,7 +337,8 @@ class Poll:
         with contained(entry):
             try:
                 generation = await fetch_status(self.send, self.wire, generation_id, entry.job)
-                self.refuse_mixed_up(entry, generation)
+                if not waiting.is_over:
+                    self.refuse_mixed_up(entry, generation)
                 heard: Generation | ServiceError = generation
             except ServiceError as error:
                 heard = error

@@ -18,6 +18,7 @@ from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import GenerationFailed, InvalidJobs, SettingsError, Unclear
 from aimlvideo.pipeline.poll_policies import PollPolicies
 from aimlvideo.shell import clock
+from aimlvideo.shell.journal.sqlite_reader import read_journal
 from tests.fakes import GATEWAY_JOB, FakeClient, FakeGateway, answer, jobs, run_all
 
 NO_SLOT = {
@@ -171,6 +172,29 @@ async def test_a_call_settles_a_lost_answer_also_while_it_is_just_looked_up(capl
     # Of ours alone: what a tracing library says of an earlier test is none.
     ours = [record for record in caplog.records if record.name.startswith("aimlvideo")]
     assert [record.getMessage() for record in ours if record.levelno >= logging.WARNING] == ["in doubt: reset"]
+
+
+@pytest.mark.usefixtures("no_threads")
+@pytest.mark.parametrize("is_called", [False, True])
+async def test_a_lost_answer_whose_run_is_left_while_it_is_looked_up_is_no_unexpected_error(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, is_called: bool
+) -> None:
+    service = FakeGateway(seconds=20, latency=1.0)
+    service.lost.append(Unclear("reset"))
+    service.checks.extend([answer(404, {"code": 1203, "message": "no such task"})] * is_called)
+    own = [{**GATEWAY_JOB, "id": "a", "external_task_id": "mine"}]
+    async with gateway_client(service) as client:
+        async with client.run(own, output=tmp_path):
+            while not service.accepted:  # noqa: ASYNC110 - a service tells nobody
+                await anyio.sleep(0.25)
+            if is_called:
+                await anyio.sleep(1.1)
+                assert client.callback(call("submitted", task_info={"external_task_id": "mine"}))
+            await anyio.sleep(0.5)
+        await anyio.sleep(20)
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+    with read_journal(tmp_path / "journal.sqlite3") as journal:
+        assert journal.counts() == {"in_doubt": 1}
 
 
 async def test_a_call_that_the_service_does_not_confirm_settles_nothing() -> None:
