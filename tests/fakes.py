@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import formatdate
+from functools import lru_cache
 from itertools import count
 from math import inf
 from pathlib import Path
@@ -40,6 +41,12 @@ def answer(status: int, body: Any = None, **headers: str) -> Answer:
     """Return an answer; `retry_after="3"` becomes the header `retry-after`."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Answer(status, named, json.dumps(body if body is not None else {}).encode())
+
+
+@lru_cache(maxsize=1024)
+def http_date(second: int) -> str:
+    """Return a moment as headers tell it: written once, as many answers come within a second."""
+    return formatdate(second, usegmt=True)
 
 
 @dataclass
@@ -98,7 +105,7 @@ class FakeService:
         else:
             await anyio.lowlevel.checkpoint()
         given = self.answer(request)
-        date = {"date": formatdate(self.now(), usegmt=True)} if self.says_date else {}
+        date = {"date": http_date(int(self.now()))} if self.says_date else {}
         return Answer(given.status, {**date, **given.headers}, given.body)
 
     def now(self) -> float:
@@ -191,7 +198,8 @@ class FakeService:
         ]
         stranger = {"client_request_id": None, "model": "chat", "status": "succeeded", "cost": {"usd": 0.01}}
         others = [{**stranger, "inference_id": f"chat-{number}"} for number in range(self.strangers)]
-        listed = [{**row, "created": row.get("created", self._iso(self.now()))} for row in [*others, *rows]]
+        created = {"created": self._iso(self.now())}
+        listed = [{**created, **row} for row in [*others, *rows]]
         offset, limit = int(query.get("offset", 0)), min(int(query.get("limit", 50)), self.page_rows)
         pagination = {
             "limit": limit, "offset": offset, "total": len(listed), "has_more": offset + limit < len(listed),
