@@ -155,7 +155,14 @@ def pytest_collection() -> Iterator[None]:
     finally:
         gc.enable()
         gc.freeze()
-        gc.set_threshold(20_000, 20, 100)  # what the tests leave behind is small
+        gc.set_threshold(700, 10, 100)  # all of it is looked through at the end of the last test
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """Find at the end what was left open by any test: an error of the last one, where it would be said to nobody."""
+    if nextitem is None:
+        gc.collect()
 
 
 class Watch:
