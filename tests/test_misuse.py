@@ -265,7 +265,7 @@ async def test_two_clips_of_the_id_zero_are_one(service: Service) -> None:
         assert (await client.generate(MODEL, prompt="x", id=0)).job.id == "0"
 
 
-@for_each("identity", [None, "", " ", "\udcff", 7, ["g"], VideoJob(MODEL, prompt="x")])
+@for_each("identity", [None, "", " ", "g\r", "g 1", "\udcff", 7, ["g"], VideoJob(MODEL, prompt="x")])
 async def test_what_is_no_id_is_not_asked_for(service: Service, identity: Any) -> None:
     async with client_of(service) as client:
         for ask in (client.wait, client.status):

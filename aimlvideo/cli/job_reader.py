@@ -20,7 +20,7 @@ from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.chains import chain_problems, clip_seconds, parents
 from aimlvideo.core.jobs.job import Record, VideoJob
 from aimlvideo.core.jobs.request_ids import OwnIds
-from aimlvideo.core.jobs.templates import MATRIX, expand
+from aimlvideo.core.jobs.templates import expand
 from aimlvideo.core.media_limits import MediaLimits
 from aimlvideo.core.services import DEFAULT_SERVICE, service_of
 from aimlvideo.errors import InvalidJobs, Problem, UsageError
@@ -195,7 +195,7 @@ class JobReader:
         try:
             yield from expand(line)
         except UsageError as error:
-            self.problems.append(Problem(MATRIX, str(error), job=str(line.get("id") or ""), where=where))
+            self.problems.append(Problem("", str(error), job=str(line.get("id") or ""), where=where))
 
     def _checked(self, where: str, line: Mapping[str, Any]) -> tuple[VideoJob, Mapping[str, Any]] | None:
         job = VideoJob(**{"model": "", **line}).with_base_folder(self.folder)

@@ -107,6 +107,9 @@ def check_generation_id(generation_id: object) -> None:
             generation_id.encode()
         except UnicodeEncodeError:
             raise UsageError(f"the id of a generation is {preview(generation_id)}: expected {WRITABLE}") from None
+        if generation_id.split() != [generation_id]:  # the end of a line, as a list of ids from Windows has it
+            got = preview(generation_id)
+            raise UsageError(f"the id of a generation is {got}: expected text without blanks and line breaks")
         return
     hint = {Generation: ": pass its `id`", Result: ": pass its `generation_id`"}.get(type(generation_id), "")
     got = repr(generation_id) if isinstance(generation_id, str | None) else f"of type {type(generation_id).__name__}"

@@ -13,6 +13,7 @@ from itertools import product
 from math import prod
 from typing import Any
 
+from aimlvideo.core.formatting import preview
 from aimlvideo.errors import UsageError
 
 MATRIX = "matrix"
@@ -51,12 +52,13 @@ def _count(template: Mapping[str, Any]) -> int:
 def _axes(template: Mapping[str, Any]) -> dict[str, list[Any]]:
     axes = template.get(MATRIX, {})
     if not isinstance(axes, Mapping):
-        raise UsageError('matrix: an object of lists, as {"model": [...], "prompt": [...]}')
+        example = '{"model": [...], "prompt": [...]}'
+        raise UsageError(f"matrix: expected an object of lists, as {example}, got {preview(axes)}")
     for name, values in axes.items():
         if not isinstance(values, list | tuple) or not values:
-            raise UsageError(f"matrix.{name}: a list of at least one value")
+            raise UsageError(f"matrix.{name}: expected a list of at least one value, got {preview(values)}")
         if name == "id":
-            raise UsageError("matrix.id: ids are made by numbering the template's own id")
+            raise UsageError("matrix.id: expected the id outside of the matrix: its jobs are numbered by it")
         if name in template:
-            raise UsageError(f"matrix.{name}: also given outside of the matrix")
+            raise UsageError(f"matrix.{name}: expected once, got outside of the matrix, too: leave one of the two out")
     return {name: list(values) for name, values in axes.items()}
