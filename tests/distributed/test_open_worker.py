@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import psycopg
 import pytest
 
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.distributed.open_worker import _check_output, open_worker
+from aimlvideo.distributed.open_worker import _check_key, _check_output, open_worker
 from aimlvideo.distributed.shared_account import AccountLimits
-from aimlvideo.errors import JournalError, SettingsError
+from aimlvideo.errors import (
+    Busy,
+    JournalError,
+    Refused,
+    Rejected,
+    ServiceError,
+    SettingsError,
+    Unavailable,
+    Unclear,
+)
 from aimlvideo.shell.files.object_stores import ARRIVING, open_worker_store
+from aimlvideo.shell.http import retrying
 from aimlvideo.shell.journal.postgres_connection import Database
 from tests.cases import for_each
 from tests.fakes import JOB, FakeService, FakeTransport
@@ -73,3 +87,29 @@ async def test_a_worker_is_refused_whose_clips_would_go_elsewhere_and_leaves_not
         with open_worker_store(str(there), "b") as store, refused:
             await _check_output(connection, store)
     assert list(there.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "ends_it"),
+    [
+        (Unavailable("no connection"), True),
+        (Unclear("the answer was lost"), True),
+        (Unclear("a proxy's page", status=502), True),
+        (Unclear("a proxy's page", status=504), True),
+        (Refused("wrong key", status=401), True),
+        (Unclear("an odd page", status=500), False),
+        (Busy("too many", status=429), False),
+        (Rejected("no such generation", status=404), False),
+    ],
+)
+async def test_a_worker_begins_where_the_service_answers_and_takes_its_key(
+    monkeypatch: pytest.MonkeyPatch, error: ServiceError, ends_it: bool
+) -> None:
+    monkeypatch.setattr(retrying, "_retry_delays", partial(retrying._retry_delays, 0.0, 0.0))
+
+    async def status(generation_id: str) -> None:
+        raise error
+
+    client: Any = SimpleNamespace(balance=None, status=status)
+    with pytest.raises(type(error)) if ends_it else nullcontext():
+        await _check_key(client)
