@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 import pytest
@@ -12,7 +12,7 @@ from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import Busy, Unavailable
 from aimlvideo.pipeline.request_log import LogReader, TimedSender
 from tests.cases import for_each
-from tests.fakes import answer
+from tests.fakes import FakeClient, FakeService, answer
 
 QUESTION = Request("GET", "/page")
 A_SECOND = 2.0
@@ -114,3 +114,30 @@ async def test_the_time_is_asked_for_a_few_times_at_most_and_not_at_all_once_it_
             for _ in range(10):
                 tasks.start_soon(sender.learn_clock)
     assert len(told.asked_at) == 1
+
+
+class FirstPageForEver(FakeService):
+    """Takes no notice of which page is asked for."""
+
+    def _log_page(self, request: Request) -> Answer:
+        return super()._log_page(replace(request, query={**dict(request.query), "offset": "0"}))
+
+
+@for_each(
+    ("service", "thorough", "pages", "rows", "complete"),
+    [
+        (FakeService(strangers=3, page_rows=5), False, 1, 3, True),
+        (FakeService(strangers=3, page_rows=2), False, 2, 3, True),
+        (FakeService(strangers=3, page_rows=2), True, 3, 3, True),
+        (FirstPageForEver(strangers=3, page_rows=2), False, 2, 2, False),
+        (FirstPageForEver(strangers=3, page_rows=2), True, 2, 2, False),
+    ],
+)
+async def test_a_log_is_read_to_the_end_that_it_names_and_beyond_before_anything_is_bought_for_want_of_a_row(
+    service: FakeService, thorough: bool, pages: int, rows: int, complete: bool
+) -> None:
+    async with FakeClient(service) as client:
+        await client.read_log()
+        service.log_reads.clear()
+        reading = await client.read_log(thorough=thorough)
+    assert (len(service.log_reads), len(reading.rows), reading.complete) == (pages, rows, complete)
