@@ -87,6 +87,12 @@ def test_a_database_that_is_away_is_worth_another_start_and_its_password_is_not_
     assert "sesame" not in said
 
 
+@pytest.mark.parametrize("wrong", ["port=99999", "port=nan", "sslmode=never", "connect_timeout=soon", "service=none"])
+def test_a_dsn_with_a_part_that_cannot_be_is_not_worth_another_start(wrong: str) -> None:
+    code, said = command("status", "--dsn", f"host=127.0.0.1 {wrong}")
+    assert (code, "Check the DSN" in said) == (2, True), said
+
+
 def test_a_password_on_the_command_line_is_remarked(tmp_path: Path) -> None:
     _, said = command("drain", "--dsn", NOWHERE)
     assert "shown to every user of this machine by ps" in said

@@ -40,7 +40,10 @@ SESSION = "SELECT set_config('jit', 'off', false), set_config('idle_in_transacti
 BY_INDEX = "SELECT " + ", ".join(
     f"set_config('enable_{way}', 'off', false)" for way in ("sort", "seqscan", "hashjoin", "mergejoin")
 )
-WRONG = re.compile(r"authentication failed|no password supplied|does not exist|no pg_hba.conf entry|permission denied")
+WRONG = re.compile(
+    r"authentication failed|no password supplied|does not exist|no pg_hba.conf entry|permission denied"
+    r"|invalid \w+ value|invalid port number|bad value for|definition of service|could not match \d+ port"
+)
 
 
 Row = TypeVar("Row")
