@@ -102,9 +102,6 @@ class Feed:
         if record is None or not may_have_completed(record):
             return False
         self._failed_before[entry] = record.progress
-        if not record.progress.cost_usd:
-            # Until the answer is there: it may be charged by now, and another job would be bought beside it.
-            self.run.promise(entry)
         return True
 
     async def _takes_up(self, entry: Entry, failed: Progress) -> bool:
@@ -215,4 +212,8 @@ class Feed:
         if not is_asked_about_first and not await self._validate(entry):
             return False
         await self.run.may_buy(entry)
+        if is_asked_about_first and not (entry.ended or self._failed_before[entry].cost_usd):
+            # Until the answer is there: it may be charged by now, and another job would be bought beside it. Not before
+            # it may be asked about: one that waits for money would wait for it, and it for that one.
+            self.run.promise(entry)
         return is_asked_about_first or (await self.run.afford(entry) and await self.pipeline.route(entry))

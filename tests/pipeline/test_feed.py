@@ -133,6 +133,24 @@ async def test_nothing_is_bought_under_a_limit_that_a_generation_may_fill_which_
     assert len(service.accepted) == (2 if is_repaired else 3)
 
 
+async def test_a_job_that_is_tried_again_and_one_that_is_sent_again_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    service = FakeService()
+    service.broken = {"gen-0": "out of paint"}
+    async with FakeClient(service) as client:
+        await run_all(client, [{**JOB, "id": "failed"}], output=tmp_path)
+        service.posts.append(Unclear("reset"))
+        async with client.run([{**JOB, "id": "lost"}], output=tmp_path):
+            await anyio.sleep(1)
+    async with (
+        FakeClient(service, max_outstanding=1, settle=50) as client,
+        client.resume(tmp_path, retry_failed=True, max_spend=0.25) as results,
+    ):
+        with anyio.fail_after(1000):
+            ended = [result.ok async for result in results]
+    assert sorted(ended) == [False, True]
+    assert len(service.accepted) == 2
+
+
 @pytest.mark.parametrize("is_repaired", [True, False])
 async def test_a_clip_that_the_service_has_completed_since_it_failed_is_fetched_also_where_its_job_is_wrong_by_now(
     tmp_path: Path, is_repaired: bool
