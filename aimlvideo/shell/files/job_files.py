@@ -278,7 +278,8 @@ def _wide_encoding_of(head: bytes) -> str | None:
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     even, odd = head[::2].count(0), head[1::2].count(0)
-    if max(even, odd) < len(head) / 20 or min(even, odd) > max(even, odd) / 4:
+    # A NUL or two in a short text are damage: it would be bought as letters of another script.
+    if max(even, odd) < max(len(head) / 20, 4) or min(even, odd) > max(even, odd) / 4:
         return None
     return "utf-16-be" if even > odd else "utf-16-le"
 

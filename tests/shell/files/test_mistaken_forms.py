@@ -161,3 +161,8 @@ def test_a_whole_pair_passes_wherever_it_stands(tmp_path: Path, behind: int, wor
     text = f'{start.ljust(65_536 + behind, "x")}{words}"}}]'  # which is read in pieces of 64 KB
     (tmp_path / "jobs.json").write_text(text)
     assert read(tmp_path / "jobs.json") == (json.loads(text), [])
+
+
+def test_a_nul_in_a_short_text_makes_no_other_script_of_it(tmp_path: Path) -> None:
+    (tmp_path / "prompts.txt").write_bytes(b"A\0fox\n")
+    assert read(tmp_path / "prompts.txt", TEXT)[0] == [{"model": TEXT, "prompt": "A\0fox"}]  # the catalogue refuses it
