@@ -117,6 +117,19 @@ async def test_a_planned_job_whose_place_in_the_queue_is_gone_gets_a_new_one(
         assert [*await opened.take(5)] == ["one"]
 
 
+def test_it_is_said_how_many_jobs_have_a_place_now_that_had_none(
+    dsn: str, file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with psycopg.connect(dsn, autocommit=True) as db:
+        db.execute("DELETE FROM pgqueuer")
+    for _ in range(2):
+        SharedJobs(dsn, Terminal()).queue(file, ReaderOptions(), retry_failed=False)
+    assert [line for line in capsys.readouterr().out.splitlines() if "queued" in line] == [
+        "1 job queued",
+        "0 jobs queued",
+    ]
+
+
 async def test_a_job_that_is_paid_and_whose_place_in_the_queue_is_gone_gets_one_from_where_it_is_taken_over(
     dsn: str, file: str
 ) -> None:
