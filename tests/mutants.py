@@ -33,7 +33,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 CACHE = ROOT / ".mutants_cache" / "calls.json"
-AREAS = ("aimlvideo/core", "aimlvideo/pipeline", "aimlvideo/shell", "aimlvideo/distributed")
+AREAS = tuple(f"aimlvideo/{area}" for area in ("core", "pipeline", "shell", "distributed", "views", "cli"))
 TESTS = ("tests/pipeline", "tests/core", "tests", "tests/shell", "tests/views", "tests/distributed", "tests/cli")
 """Whose test files may notice a fault: `tests` means those of that folder itself."""
 IMPORTED_BEFORE = ("aiohttp.web", "anyio", "hypothesis", "jinja2", "pydantic", "pytest_asyncio", "rich", "typer")
