@@ -1,6 +1,6 @@
 """The killing: a run is ended by SIGKILL at random moments and started again, against a service that drops answers.
 
-    python -m tests.killing --jobs 300 --kills 20 --seed 1 [--service kling] [--blind]
+    python -m tests.killing --jobs 300 --kills 20 --seed 1 [--service kling|kling-official] [--blind]
 
 prints what the service and the folder say at the end; `tests/test_killing.py` runs a smaller one.
 """
@@ -25,7 +25,11 @@ from typer.testing import CliRunner
 from aimlvideo.cli.app import app
 from tests.servers import sandbox_thread
 
-MODELS = {"aimlapi": "kling-video/v1.6/pro/image-to-video", "kling": "kling-v1-6"}
+MODELS = {
+    "aimlapi": "kling-video/v1.6/pro/image-to-video",
+    "kling": "kling-v1-6",
+    "kling-official": "kling-3.0-turbo",
+}
 
 HOSTILE: dict[str, Any] = {
     "dropped": 0.10,
