@@ -422,7 +422,7 @@ def _charged(layers: Iterable[Mapping[str, Any]], charge_type: str, currency: st
         amounts = [
             as_cost(row.get("amount"))
             for row in rows
-            if (row.get("charge_type"), row.get("currency")) == (charge_type, currency)
+            if row.get("charge_type") == charge_type and currency in (None, row.get("currency"))
         ]
         if amounts and None not in amounts:
             return sum(amount or 0.0 for amount in amounts)

@@ -284,6 +284,7 @@ def test_no_channel_for_a_model_is_this_model_s_fault_not_the_service_away() -> 
     [
         ({"final_unit_deduction": "1.5"}, 1.5),
         ({"billing": [{"charge_type": "unit", "amount": "2"}, {"charge_type": "unit", "amount": 1}]}, 3.0),
+        ({"billing": [{"charge_type": "unit", "amount": "2", "currency": ""}]}, 2.0),
         ({"billing": [{"charge_type": "cash", "amount": "2"}]}, None),
         ({"final_unit_deduction": "many"}, None),
         ({}, None),
