@@ -28,6 +28,9 @@ def main() -> None:
             gc.freeze()
     except KeyboardInterrupt:
         raise SystemExit(3) from None  # before anything was begun; a second one in the lines above, too
+    except SystemExit as end:
+        # Typer's own code for an interruption, as while it says what is wrong with the words of a command.
+        raise SystemExit(3 if end.code == 130 else end.code) from None
 
 
 def _leave_ascii() -> None:

@@ -82,6 +82,17 @@ def test_a_signal_in_code_that_python_makes_at_the_start_ends_with_3_too(tmp_pat
     assert ended.returncode == 3, ended.stderr
 
 
+def test_a_signal_between_two_steps_of_what_reads_the_command_ends_with_3_too(tmp_path: Path) -> None:
+    ended = interrupted(
+        tmp_path,
+        "from aimlvideo.cli.app import _Commands",
+        "def stop(*words, **extra):",
+        "    raise KeyboardInterrupt",
+        "_Commands.make_context = stop",
+    )
+    assert ended.returncode == 3, ended.stderr
+
+
 def test_two_signals_before_the_command_hears_any_end_it_with_3_and_without_a_word(tmp_path: Path) -> None:
     ended = interrupted(
         tmp_path,
