@@ -50,17 +50,16 @@ class _Asked(Generic[T]):
     error: ServiceError | None = None
 
     async def ask(self, client: _Answering) -> None:
-        """Ask once."""
-        if self.question is None:
-            return
-        try:
-            answer = await client.send(self.question.request, tries=1)
-            if answer.status in (200, 401):
-                self.answer = self.question.read(answer)
-            else:
-                self.failure = f"answer {answer.status}"
-        except ServiceError as error:
-            self.error, self.failure = error, str(error)
+        """Ask once, where there is something to ask."""
+        if self.question is not None:
+            try:
+                answer = await client.send(self.question.request, tries=1)
+                if answer.status in (200, 401):
+                    self.answer = self.question.read(answer)
+                else:
+                    self.failure = f"answer {answer.status}"
+            except ServiceError as error:
+                self.error, self.failure = error, str(error)
         self.is_open = False
 
 
@@ -98,7 +97,7 @@ class ServiceFacts:
         balance = _Asked[float | None]("the balance", service.balance if with_key else None, None)
         deprecations = _Asked[dict[str, Deprecation]]("which models it ends", service.deprecations, {})
         key = _Asked[KeyLimits | None]("the limits of the key", service.key if with_key else None, None)
-        questions = [asked for asked in (prices, times, balance, deprecations, key) if asked.question is not None]
+        questions: tuple[_Asked[Any], ...] = (prices, times, balance, deprecations, key)
         async with task_group() as beside:
             beside.start_soon(_say_what_is_awaited, questions, say)
             async with task_group(wait=True) as asking:

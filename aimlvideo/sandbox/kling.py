@@ -6,12 +6,14 @@ The official root wants a signed token; `kling_official` looks at it.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from time import monotonic
 from typing import Any
 
 from aiohttp import web
 
+from aimlvideo.sandbox.behaviour import Behaviour
 from aimlvideo.sandbox.film.storyboard import plan
 from aimlvideo.sandbox.generation import Generation, draw_outcome
 from aimlvideo.sandbox.kling_json import as_task, first_answer, in_shape
@@ -49,15 +51,31 @@ def kling_routes() -> list[web.RouteDef]:
 async def _submit(request: web.Request) -> web.Response:
     """Answer a submission."""
     world, kind = request.app[WORLD], _kind(request)
-    world.tally.posts += 1
-    body = await read_json(request)
-    external = body.get("external_task_id")
+    body = await read_submission(request)
+    judge = partial(_judge, world, kind, body)
+    return answer_submission(request, body.get("external_task_id"), judge, first_answer)
+
+
+async def read_submission(request: web.Request) -> dict[str, Any]:
+    """Count a submission, and return its body."""
+    request.app[WORLD].tally.posts += 1
+    return await read_json(request)
+
+
+def answer_submission(
+    request: web.Request,
+    external: object,
+    judge: Callable[[Dice], Accepted],
+    shown: Callable[[Behaviour, Generation, str], dict[str, Any]],
+) -> web.Response:
+    """Answer a submission under the caller's own id, where it has one, as it is `shown`; or raise a `Refusal`."""
+    world = request.app[WORLD]
     dice = world.dice(external if isinstance(external, str) else None)
-    generation = receive(world, request.app[STUDIO], dice, lambda dice: _judge(world, kind, body, dice))
+    generation = receive(world, request.app[STUDIO], dice, judge)
     request.app[CALLBACK_SENDER].follow(generation, request.host)
     if lose_answer(world, generation, dice):
         return cut_connection(request)
-    return about(generation, as_json(first_answer(world.behaviour, generation, request.host)))
+    return about(generation, as_json(shown(world.behaviour, generation, request.host)))
 
 
 async def _check(request: web.Request) -> web.Response:

@@ -7,21 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import Any
 
 from aiohttp import web
 
+from aimlvideo.sandbox.behaviour import Behaviour
 from aimlvideo.sandbox.film.storyboard import plan
-from aimlvideo.sandbox.generation import draw_outcome
+from aimlvideo.sandbox.generation import Generation, draw_outcome
+from aimlvideo.sandbox.kling import answer_submission, read_submission
 from aimlvideo.sandbox.kling_json import LISTED, as_listed, in_envelope
 from aimlvideo.sandbox.kling_validation import picture_faults
-from aimlvideo.sandbox.middleware import CALLBACK_SENDER, STUDIO, WORLD
+from aimlvideo.sandbox.middleware import WORLD
 from aimlvideo.sandbox.prices import gateway_price
 from aimlvideo.sandbox.responses import Refusal, about, as_json, cut_connection, read_json
 from aimlvideo.sandbox.seeded_random import Dice
 from aimlvideo.sandbox.state import Accepted, World
-from aimlvideo.sandbox.submissions import lose_answer, receive
 from aimlvideo.sandbox.validation import Fault, shorten
 
 _SECONDS = 90.0
@@ -90,18 +92,14 @@ def task_routes() -> list[web.RouteDef]:
 
 async def _submit(request: web.Request) -> web.Response:
     """Answer a submission."""
-    world, path = request.app[WORLD], request.path.removeprefix("/")
-    world.tally.posts += 1
-    body = await read_json(request)
+    path, body = request.path.removeprefix("/"), await read_submission(request)
     options = body.get("options")
     external = options.get("external_task_id") if isinstance(options, dict) else None
-    dice = world.dice(external if isinstance(external, str) else None)
-    generation = receive(world, request.app[STUDIO], dice, lambda dice: _judge(world, path, body, dice))
-    request.app[CALLBACK_SENDER].follow(generation, request.host)
-    if lose_answer(world, generation, dice):
-        return cut_connection(request)
-    task = as_listed(world.behaviour, generation, "queued", request.host)
-    return about(generation, as_json(in_envelope(task, Dice(world.behaviour.seed, generation.id))))
+    return answer_submission(request, external, partial(_judge, request.app[WORLD], path, body), _first_answer)
+
+
+def _first_answer(behaviour: Behaviour, generation: Generation, host: str) -> dict[str, Any]:
+    return in_envelope(as_listed(behaviour, generation, "queued", host), Dice(behaviour.seed, generation.id))
 
 
 async def _check(request: web.Request) -> web.Response:
@@ -162,13 +160,12 @@ def _as_params(body: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str
     """Name the parts of a request as a storyboard reads them."""
     first = {str(entry["type"]): entry for entry in reversed(body.get("contents", []))}
     picture = first.get("first_frame") or first.get("image") or {}
-    last = first.get("last_frame", {}).get("url")
     return {
         "prompt": body.get("prompt") or first.get("prompt", {}).get("text"),
         "duration": str(settings.get("duration", 5)),
         "aspect_ratio": settings.get("aspect_ratio") or ("auto" if picture else None),
         "image_url": picture.get("url"),
-        "tail_image_url": last,
+        "tail_image_url": first.get("last_frame", {}).get("url"),
         "image_list": [entry["url"] for entry in body.get("contents", []) if entry["type"] == "refer_image"] or None,
     }
 
@@ -181,30 +178,26 @@ def find_task_faults(path: str, body: Mapping[str, Any]) -> Iterator[Fault]:
         Fault((name,), f"one of {text}, settings, options", "an unknown field")
         for name in body.keys() - {text, "settings", "options"}
     )
-    yield from _settings(offer, body.get("settings", {}))
-    options = body.get("options", {})
+    settings, options = body.get("settings", {}), body.get("options", {})
+    if not isinstance(settings, dict):
+        yield Fault(("settings",), "an object", shorten(settings))
+        settings = {}
+    yield from _settings(path, offer, settings)
     if not isinstance(options, dict) or any(
         not isinstance(value, _OPTIONS.get(name, ())) for name, value in options.items()
     ):
         yield Fault(("options",), "callback_url, external_task_id, watermark_info", shorten(options))
     if offer.contents:
-        yield from _contents(offer, body.get("contents"))
-        yield from _between(path, body)
+        yield from _contents(path, offer, settings, body.get("contents"))
     elif not isinstance(body.get("prompt"), str) or not 0 < len(body["prompt"]) <= _longest(path):
         yield Fault(("prompt",), f"a text of 1 to {_longest(path)} characters", shorten(body.get("prompt")))
-    settings = body.get("settings") or {}
-    if path.endswith("kling-2.6") and settings.get("audio") == "native" and settings.get("resolution") != "1080p":
-        yield Fault(("settings", "resolution"), "1080p with native audio", shorten(settings.get("resolution")))
 
 
 def _longest(path: str) -> int:
     return 3072 if "kling-3.0" in path and not path.startswith("motion") else 2500
 
 
-def _settings(offer: _Offer, settings: Any) -> Iterator[Fault]:
-    if not isinstance(settings, dict):
-        yield Fault(("settings",), "an object", shorten(settings))
-        return
+def _settings(path: str, offer: _Offer, settings: Mapping[str, Any]) -> Iterator[Fault]:
     for name, value in settings.items():
         words = offer.settings.get(name)
         # `type`, because 1 is True, and a length is a number here.
@@ -213,9 +206,11 @@ def _settings(offer: _Offer, settings: Any) -> Iterator[Fault]:
             yield Fault(("settings", name), expected, shorten(value))
     if "character_orientation" in offer.settings and "character_orientation" not in settings:
         yield Fault(("settings", "character_orientation"), "image or video", "nothing")
+    if path.endswith("kling-2.6") and settings.get("audio") == "native" and settings.get("resolution") != "1080p":
+        yield Fault(("settings", "resolution"), "1080p with native audio", shorten(settings.get("resolution")))
 
 
-def _contents(offer: _Offer, contents: Any) -> Iterator[Fault]:
+def _contents(path: str, offer: _Offer, settings: Mapping[str, Any], contents: Any) -> Iterator[Fault]:
     if not isinstance(contents, list) or not contents or not all(isinstance(entry, dict) for entry in contents):
         yield Fault(("contents",), "a list of objects", shorten(contents))
         return
@@ -227,6 +222,7 @@ def _contents(offer: _Offer, contents: Any) -> Iterator[Fault]:
             yield Fault(("contents",), f"one {needed}", f"{types.count(needed)}")
     if "last_frame" in types and "first_frame" not in types:
         yield Fault(("contents",), "no last frame without a first one", "a last frame")
+    yield from _between(path, settings, {kind for kind in types if isinstance(kind, str)})
 
 
 def _content(place: tuple[str | int, ...], offer: _Offer, entry: Mapping[str, Any]) -> Iterator[Fault]:
@@ -246,12 +242,8 @@ def _content(place: tuple[str | int, ...], offer: _Offer, entry: Mapping[str, An
         yield from picture_faults((*place, "url"), entry.get("url"))
 
 
-def _between(path: str, body: Mapping[str, Any]) -> Iterator[Fault]:
-    settings = body.get("settings")
-    contents = body.get("contents")
-    if not isinstance(settings or {}, dict) or not isinstance(contents, list):
-        return
-    settings, types = settings or {}, {entry.get("type") for entry in contents if isinstance(entry, dict)}
+def _between(path: str, settings: Mapping[str, Any], types: set[str]) -> Iterator[Fault]:
+    """Yield what is wrong with settings beside contents of these types."""
     if "last_frame" in types and path.endswith(("2.5-turbo", "2.6")) and settings.get("resolution") != "1080p":
         yield Fault(("settings", "resolution"), "1080p with a last frame", shorten(settings.get("resolution")))
     if not path.startswith("omni-video"):

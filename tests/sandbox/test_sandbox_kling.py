@@ -149,6 +149,8 @@ async def test_tasks_of_models_that_a_path_names_are_asked_for_together_and_list
         ("image-to-video/kling-3.0", {"contents": [{"type": "prompt", "text": "p"}]}, "contents"),
         ("image-to-video/kling-3.0-turbo", {"contents": [{"type": "last_frame", "url": PICTURE}]}, "contents.0.type"),
         ("motion-control/kling-3.0", {"contents": []}, "settings.character_orientation"),
+        ("text-to-video/kling-2.6", {"prompt": "p", "settings": ["1080p"]}, "settings"),
+        ("omni-video/kling-o1", {"contents": [{"type": ["prompt"]}]}, "contents.0.type"),
     ],
 )
 async def test_a_wrong_body_for_a_model_that_a_path_names_is_refused_by_field(
