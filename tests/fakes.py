@@ -279,6 +279,18 @@ class FakeTransport:
             ASKING_KEY.reset(token)
 
 
+class OneCheckASecond(FakeService):
+    """Refuses every status check that comes sooner than a second after the last one that it answered."""
+
+    taken_at = -9.0
+
+    def _check(self, name: str) -> Answer:
+        if self.taken_at > self.clock() - 1:
+            return answer(429, {"message": "Too Many Requests"})
+        self.taken_at = self.clock()
+        return super()._check(name)
+
+
 class FakeClient(VideoClient):
     """A client whose requests go to a fake service."""
 
@@ -347,13 +359,22 @@ class ListingGateway(FakeGateway):
         return answer(200, {"code": 0, "data": rows})
 
     def _page_by_cursor(self, start: int) -> Answer:
-        rows = [self._task(name).json()["data"] for name in self.in_path[start : start + 1]]
-        tasks = [
-            {"id": row["task_id"], "status": "processing", "external_id": row["task_info"]["external_task_id"]}
-            for row in rows
-        ]
+        tasks = [newer_task(self._task(name).json()["data"]) for name in self.in_path[start : start + 1]]
         has_more = start + 1 < len(self.in_path)
         return answer(200, {"code": 0, "data": {"result": tasks, "next_cursor": str(start + 1), "has_more": has_more}})
+
+
+def newer_task(task: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a task as Kling shows one whose model a path names."""
+    clips = task.get("task_result", {}).get("videos", [])
+    return {
+        "id": task["task_id"],
+        "status": {"succeed": "succeeded"}.get(task["task_status"], task["task_status"]),
+        "message": task.get("task_status_msg", ""),
+        "external_id": task["task_info"]["external_task_id"],
+        "outputs": [{"type": "video", **clip} for clip in clips],
+        **({"create_time": task["created_at"]} if "created_at" in task else {}),
+    }
 
 
 def jobs(count: int, job: Mapping[str, Any] = JOB) -> list[dict[str, Any]]:

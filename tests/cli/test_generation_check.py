@@ -14,7 +14,16 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.errors import GenerationFailed, ServiceError, Unavailable, Unclear
 from tests.cases import for_each
-from tests.fakes import GATEWAY_JOB, JOB, SERVICE_EPOCH, FakeClient, FakeService, ListingGateway, answer
+from tests.fakes import (
+    GATEWAY_JOB,
+    JOB,
+    SERVICE_EPOCH,
+    FakeClient,
+    FakeService,
+    ListingGateway,
+    OneCheckASecond,
+    answer,
+)
 
 
 async def test_a_task_that_stands_in_a_list_alone_was_accepted_all_the_same() -> None:
@@ -68,16 +77,12 @@ async def test_any_number_of_failed_jobs_are_asked_about_by_a_few_tasks() -> Non
 
 
 async def test_failed_jobs_are_asked_about_at_the_rate_that_the_service_bears() -> None:
-    class Strict(FakeService):
-        """Takes one check a second."""
-
-        taken_at = -9.0
-
+    class Failing(FakeService):
         def _check(self, name: str) -> Answer:
-            if self.taken_at > self.clock() - 1:
-                return answer(429, {"message": "Too Many Requests"})
-            self.taken_at = self.clock()
             return answer(200, {"id": name, "status": "error", "error": "no paint"})
+
+    class Strict(OneCheckASecond, Failing):
+        """Takes one check a second."""
 
     async with FakeClient(Strict()) as client:
         assert await _completed_since(map(failed, range(10)), client) == (set(), set())

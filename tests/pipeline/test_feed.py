@@ -14,7 +14,6 @@ from fsspec.implementations.memory import MemoryFileSystem
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.core.wires.http import Answer
 from aimlvideo.errors import GenerationFailed, InvalidJobs, LinkDead, OutOfPatience, Unclear
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell import clock
@@ -28,6 +27,7 @@ from tests.fakes import (
     FakeDownload,
     FakeGateway,
     FakeService,
+    OneCheckASecond,
     answer,
     jobs,
     quick_downloads,
@@ -223,18 +223,7 @@ async def test_a_failed_generation_that_the_service_does_not_speak_of_is_not_bou
 
 
 async def test_many_failed_generations_are_asked_about_at_the_rate_that_the_service_bears(tmp_path: Path) -> None:
-    class Strict(FakeService):
-        """Takes one check a second."""
-
-        taken_at = -9.0
-
-        def _check(self, name: str) -> Answer:
-            if self.taken_at > self.clock() - 1:
-                return answer(429, {"message": "Too Many Requests"})
-            self.taken_at = self.clock()
-            return super()._check(name)
-
-    service = Strict()
+    service = OneCheckASecond()
     service.broken = {f"gen-{number}": "out of paint" for number in range(10)}
     async with FakeClient(service) as client:
         await run_all(client, jobs(10), output=tmp_path)

@@ -57,6 +57,7 @@ from tests.fakes import (
     answer,
     at_once,
     business_error,
+    newer_task,
 )
 
 IDS = ("a", "b", "c", "d", "e", "f")
@@ -311,7 +312,7 @@ class PromisedGateway(Watching, FakeGateway):
         if request.method == "POST":
             number = int(body["cursor"] or 1)
             tasks, has_more = self._page(number, body["limit"])
-            page = {"result": list(map(_newer_task, tasks)), "next_cursor": str(number + 1), "has_more": has_more}
+            page = {"result": list(map(newer_task, tasks)), "next_cursor": str(number + 1), "has_more": has_more}
             return answer(200, {"code": 0, "message": "SUCCEED", "data": page})
         ((_, name),) = request.query
         found = await super().send(Request("GET", f"/v1/videos/text2video/{name}"))
@@ -335,20 +336,8 @@ def _in_newer_form(told: Answer, *, listed: bool = False) -> Answer:
     body = told.json()
     if not isinstance(body, dict) or not isinstance(task := body.get("data"), dict) or "task_id" not in task:
         return told
-    newer = _newer_task(task)
+    newer = newer_task(task)
     return answer(told.status, {**body, "data": [newer] if listed else newer}, **told.headers)
-
-
-def _newer_task(task: Mapping[str, Any]) -> dict[str, Any]:
-    clips = task.get("task_result", {}).get("videos", [])
-    return {
-        "id": task["task_id"],
-        "status": {"succeed": "succeeded"}.get(task["task_status"], task["task_status"]),
-        "message": task.get("task_status_msg", ""),
-        "external_id": task["task_info"]["external_task_id"],
-        "outputs": [{"type": "video", **clip} for clip in clips],
-        **({"create_time": task["created_at"]} if "created_at" in task else {}),
-    }
 
 
 def png() -> bytes:
