@@ -334,7 +334,7 @@ def test_reconcile_names_what_was_bought_behind_the_back_of_the_run(
     command(*quick("jobs.jsonl"))
     twice = Intent().request_id(VideoJob(MODEL, id="once"), "twice")
     bought = [buy(sandbox, request_id) for request_id in (twice, "another-program", None)]
-    assert command("wait", *bought, "-o", "other", "--poll", "every:0.1").exit_code == 0
+    assert command("wait", "-o", "other", "--poll", "every:0.1", "--", *bought).exit_code == 0
     told = command("reconcile", "out")
     assert told.exit_code == 1
     said = told.output.replace("\n", " ")

@@ -61,7 +61,7 @@ def test_a_generation_from_elsewhere_is_fetched_into_the_store(command: Command,
     write_jobs(tmp_path / "jobs.jsonl", {**JOB, "id": "a"})
     command(*quick("jobs.jsonl"))
     generation = rows(tmp_path / "out")["a"]["generation_id"]
-    assert command("adopt", store, generation).exit_code == 0
+    assert command("adopt", "--", store, generation).exit_code == 0
     assert command("resume", str(journal_folder(store)), "--poll", "every:0.05").exit_code == 0
     assert len(clips(tmp_path)) == 1
 
