@@ -129,8 +129,11 @@ class JobReader:
     def __post_init__(self) -> None:
         self._own_ids = OwnIds(service_of(self.options.service).id_field)
 
-    def jobs(self, lines: Iterator[Line]) -> Iterator[tuple[str, VideoJob, Mapping[str, Any]]]:
-        """Give each right job with where it stands, and its parameters as they will be sent."""
+    def jobs(self, lines: Iterator[Line], title: str = "") -> Iterator[tuple[str, VideoJob, Mapping[str, Any]]]:
+        """Give each right job with where it stands, and its parameters as they will be sent.
+
+        `title` is what messages call the file.
+        """
         is_empty = True
         for where, line in lines:
             if isinstance(line, Problem) and line.warning:
@@ -147,12 +150,12 @@ class JobReader:
                     self._note_chain(where, job[0])
                     yield where, *job
         if is_empty:
-            self.problems.append(Problem("", "at least one job", "none: the file is empty"))
+            self.problems.append(Problem("", "at least one job", "none: the file is empty", where=title))
 
     def read_all(self, file: JobFile, defaults: JobDefaults) -> None:
         """Read a file for the problems that can be said without a journal."""
         with file.lines(self.catalog, defaults) as lines:
-            for _ in self.jobs(lines):
+            for _ in self.jobs(lines, file.title):
                 pass
         # What a chain begins with may have been planned before.
         self.check_chains(lambda _: True)

@@ -11,6 +11,7 @@ import pytest
 from aimlvideo.cli.job_reader import JobReader, ReaderOptions, _SeenJobs
 from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.core.jobs.problems import Problem
+from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobFile
 from tests.cases import for_each
 
 
@@ -39,6 +40,13 @@ def test_a_file_is_empty_that_has_neither_a_job_nor_a_mistake(lines: list[Any], 
     assert len(list(reader.jobs(iter([("jobs:1", line) for line in lines])))) == jobs
     assert [problem.expected for problem in reader.problems] == problems
     assert len(reader.remarks) == lines.count(REMARK)
+
+
+def test_a_file_that_is_empty_is_named(tmp_path: Path) -> None:
+    (tmp_path / "jobs.csv").write_text("model,prompt\n")
+    reader = JobReader(load_catalog(), tmp_path)
+    reader.read_all(JobFile(str(tmp_path / "jobs.csv")), NO_DEFAULTS)
+    assert list(map(str, reader.problems)) == ["jobs.csv: at least one job, got none: the file is empty"]
 
 
 @pytest.mark.parametrize("legacy", [False, True])

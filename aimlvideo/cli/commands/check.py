@@ -72,7 +72,7 @@ def check_file(
     facts, tally, unnamed = NO_FACTS, Tally(catalog), 0
     is_wrong = JobReader(catalog, jobs.folder, options).finds_mistakes(jobs, defaults)
     with jobs.lines(catalog, defaults) as lines:
-        for _, job, params in reader.jobs(lines):
+        for _, job, params in reader.jobs(lines, jobs.title):
             # Not before: what is wrong with a file of which no job can be sent is said at once, and off line too.
             if facts is NO_FACTS and not is_wrong:
                 facts = ServiceFacts.asked(settings, terminal.remark, sandbox=sandbox)

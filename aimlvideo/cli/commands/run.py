@@ -215,7 +215,7 @@ class Planner:
         tally, template = Tally(reader.catalog, facts.prices), self.options.name
         reader.records = journal.all_jobs
         fields: set[str] = set()
-        for where, job, params in reader.jobs(lines):
+        for where, job, params in reader.jobs(lines, self.file.title):
             if template:
                 fields.update(params, reader.params_of(job))
             try:

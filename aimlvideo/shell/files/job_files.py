@@ -83,6 +83,11 @@ class JobFile:
             raise SettingsError(f"{self.name[:60]!r} cannot be read: {reason}; {expected}") from error
 
     @property
+    def title(self) -> str:
+        """What messages call it."""
+        return "stdin" if self.name == "-" else Path(self.name).name
+
+    @property
     def folder(self) -> Path:
         """Where its relative paths start."""
         if self.name == "-":
@@ -122,15 +127,14 @@ class JobFile:
         if self.name != "-" and Path(self.name).is_dir():
             yield _completed(_pictures(Path(self.name), catalog, defaults), defaults)
             return
-        name = "stdin" if self.name == "-" else Path(self.name).name
-        table, reader = Table(name, catalog, defaults.model), _reader(self.name)
+        table, reader = Table(self.title, catalog, defaults.model), _reader(self.name)
         with _opened(self.name) if self.copy is None else nullcontext(self.copy) as file:
             file.seek(0)
             if reader is read_xlsx:
                 yield _completed(read_xlsx(table, file), defaults)
                 return
             # An array in JSON may be one line: it is read value by value.
-            text, remark = _as_utf8(name, file, inf if reader is _json else LONGEST_LINE)
+            text, remark = _as_utf8(self.title, file, inf if reader is _json else LONGEST_LINE)
             if remark and not remark[0][1].warning:  # type: ignore[union-attr]  # remarks are problems
                 yield iter(remark)
                 return
@@ -236,13 +240,14 @@ def _as_utf8(name: str, file: BinaryIO, longest: float) -> tuple[AbstractContext
     A file that is UTF-8 already stays open: whoever opened it closes it.
     """
     head = file.read(SNIFFED)
-    file.seek(0)
-    if head.startswith(codecs.BOM_UTF8):
-        file.seek(3)
-        return nullcontext(file), []
-    if (kind := next((start for start in _NO_TEXT if head.startswith(start)), None)) is not None:
+    marked = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
+    file.seek(marked)
+    beginning = head[marked:].lstrip().lower()
+    if kind := next((start for start in _NO_TEXT if head.startswith(start) or beginning.startswith(start)), None):
         content, hint = _NO_TEXT[kind]
         return io.BytesIO(), [(name, Problem("", "text", content, hint))]
+    if marked:
+        return nullcontext(file), []
     if (encoding := _wide_encoding_of(head)) is not None:
         return _transcoded(file, encoding), []
     if _is_utf8(file, longest):
@@ -261,13 +266,20 @@ def _as_utf8(name: str, file: BinaryIO, longest: float) -> tuple[AbstractContext
 _NO_TEXT = {
     b"PK\x03\x04": ("a ZIP archive or an Excel workbook", "a workbook's name ends in .xlsx"),
     b"\x1f\x8b": ("a compressed file", "unpack it first: gunzip"),
+    **dict.fromkeys(
+        (b"\xfd7zXZ", b"BZh9", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf"), ("a compressed file", "unpack it first")
+    ),
+    b"SQLite format 3": ("a database", ""),
+    b"{\\rtf": ("formatted text (RTF)", "save it as plain text"),
+    **dict.fromkeys((b"<!doctype html", b"<html"), ("a page of the web", "a download may ask to sign in first")),
+    b"version https://git-lfs": ("the place of a file that Git keeps elsewhere", "fetch it first: git lfs pull"),
     OLD_WORKBOOK: ("an old Excel workbook, or one with a password", OLD_WORKBOOK_HINT),
     b"%PDF": ("a PDF", ""),
     b"\x89PNG": ("a picture", ""),
     b"\xff\xd8\xff": ("a picture", ""),
     b"PAR1": ("a Parquet file", "in Python: client.run(pandas.read_parquet(...))"),
 }
-"""What files begin with that are no text, what each is, and what to do."""
+"""What files begin with that are no text of jobs, what each is, and what to do."""
 
 
 def _wide_encoding_of(head: bytes) -> str | None:
@@ -347,6 +359,9 @@ _MARK = re.compile(r"(?:[-*+•]|\d{1,4}[.)])\s+(?:\[[ xX]\]\s+)?")
 _QUOTED = re.compile(r'"(?:[^"]|"")+"')
 """A cell as a spreadsheet saves it."""
 _HEADING = re.compile(r"#{1,6}\s+\S")
+_RULE = re.compile(r"(?:[-=*_~+#.]\s*){3,}")
+"""A line that people draw between prompts."""
+_CONFLICT = re.compile(r"(?:<{7}|>{7}|\|{7}) .*")
 
 
 def _prompts(table: Table, file: BinaryIO) -> Iterator[Line]:
@@ -367,13 +382,20 @@ def _prompts(table: Table, file: BinaryIO) -> Iterator[Line]:
                 Problem("", "one prompt per line", repr(line), "left out, as the name of a column", warning=True),
             )
             continue
-        yield where, {"prompt": prompt} if table.default_model else _no_model("a list of prompts")
+        if _RULE.fullmatch(prompt):
+            yield where, Problem("", "one prompt per line", repr(line[:40]), "left out, as a rule", warning=True)
+        elif _CONFLICT.fullmatch(prompt):
+            yield where, Problem("", "a prompt", repr(line[:40]), "Git left a conflict here: settle it first")
+        else:
+            yield where, {"prompt": prompt} if table.default_model else _no_model("a list of prompts")
 
 
 def _is_list(lines: Iterable[str]) -> bool:
-    """Tell a text that is a list: every line is an item or a heading, and one at least is an item."""
+    """Tell a text that is a list: every line is an item, a heading or a rule, and one at least is an item."""
     has_items = False
     for line in lines:
+        if _RULE.fullmatch(line):
+            continue
         is_item = _MARK.match(line) is not None
         if not is_item and not _HEADING.match(line):
             return False
@@ -383,7 +405,8 @@ def _is_list(lines: Iterable[str]) -> bool:
 
 def _list_items(table: Table, file: BinaryIO) -> Iterator[Line]:
     """Give one job for each item of the lists in a Markdown text."""
-    items = [(number, _MARK.sub("", line, count=1)) for number, line in _text_lines(file) if _MARK.match(line)]
+    lines = ((number, line) for number, line in _text_lines(file) if not _RULE.fullmatch(line))
+    items = [(number, _MARK.sub("", line, count=1)) for number, line in lines if _MARK.match(line)]
     if not items:
         yield (
             table.name,

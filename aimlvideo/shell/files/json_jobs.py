@@ -44,8 +44,8 @@ def looks_like_json(file: BinaryIO) -> bool:
 
 def read_json_lines(name: str, file: BinaryIO) -> Iterator[Line]:
     """Give JSON lines; a file that begins with `[` is one array."""
-    start, blank, first = file.tell(), 0, b""
-    for first in file:
+    start, blank, first, lines = file.tell(), 0, b"", _lines(file)
+    for first in lines:
         if first.strip():
             break
         blank += 1
@@ -56,17 +56,22 @@ def read_json_lines(name: str, file: BinaryIO) -> Iterator[Line]:
     if (wrong_form := _wrong_form(file, start)) is not None:
         yield f"{name}:{blank + 1}", replace(wrong_form, expected="a JSON object on each line")
         return
-    for number, whole in enumerate(itertools.chain([first], file), start=blank + 1):
+    for number, whole in enumerate(itertools.chain([first], lines), start=blank + 1):
         line = whole.removeprefix(codecs.BOM_UTF8)  # a second file, behind the first, began with it
         if line.strip() and not line.lstrip().startswith((b"#", b"//")):  # a comment, as `init` writes them
             yield f"{name}:{number}", _parsed(line)
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Give a text's lines, also with the line ends of old Macintosh programs, which stand in no JSON but as blanks."""
+    return itertools.chain.from_iterable(map(bytes.splitlines, file))
 
 
 def _wrong_form(file: BinaryIO, start: int) -> Problem | None:
     """Return what is wrong with a text that is no JSON from its first lines on; the file stays where it is."""
     place = file.tell()
     file.seek(start)
-    lines = list(itertools.islice((line.strip() for line in file if line.strip()), 2))
+    lines = list(itertools.islice((line.strip() for line in _lines(file) if line.strip()), 2))
     file.seek(place)
     # Other lines begin with what JSON or a slip of the hand begins with; each is looked at on its own.
     if not lines or not all(line[:1].isalpha() and line not in _JSON_WORDS for line in lines):

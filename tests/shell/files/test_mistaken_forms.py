@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import lzma
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,8 @@ def test_lines_in_two_encodings_are_each_read_in_their_own(tmp_path: Path) -> No
 OLD = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(99)
 WORKBOOK = "got a ZIP archive or an Excel workbook (a workbook's name ends in .xlsx)"
 OLD_WORKBOOK = "got an old Excel workbook, or one with a password (save it as .xlsx, without a password)"
+PAGE = "got a page of the web (a download may ask to sign in first)"
+ELSEWHERE = "got the place of a file that Git keeps elsewhere (fetch it first: git lfs pull)"
 TABLE = (HEADER + ROW * 50).encode()
 OTHERS = "got 'model,prompt,duration' (a table's name ends in .csv, that of a list of prompts in .txt)"
 
@@ -113,6 +116,10 @@ OTHERS = "got 'model,prompt,duration' (a table's name ends in .csv, that of a li
         ("xlsx", OLD, f"an Excel workbook (.xlsx), {OLD_WORKBOOK}"),
         ("csv", b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "text, got a picture"),
         ("txt", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "text, got a PDF"),
+        ("txt", lzma.compress(b"Waves\n"), "text, got a compressed file (unpack it first)"),
+        ("txt", b"{\\rtf1\\ansi Waves\\par}\n", "text, got formatted text (RTF) (save it as plain text)"),
+        ("txt", b"\xef\xbb\xbf\n<!DOCTYPE HTML>\n<p>Sign in</p>\n", f"text, {PAGE}"),
+        ("txt", b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n", f"text, {ELSEWHERE}"),
         ("csv", f"{JSON}\n{JSON}\n".encode(), "a table, got JSON (let the file's name end in .jsonl)"),
         ("csv", f"[\n{JSON}\n]\n".encode(), "a table, got JSON (let the file's name end in .jsonl)"),
         ("jsonl", TABLE, f"a JSON object on each line, {OTHERS}"),
@@ -123,6 +130,17 @@ def test_what_a_file_is_instead_is_said_once(tmp_path: Path, ending: str, conten
     (tmp_path / f"jobs.{ending}").write_bytes(content)
     jobs, problems = read(tmp_path / f"jobs.{ending}", TEXT)
     assert (jobs, [str(problem) for _, problem in problems]) == ([], [message])
+
+
+def test_a_rule_between_prompts_is_none_and_a_conflict_that_git_left_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "prompts.txt").write_text("<<<<<<< HEAD\nWaves\n=======\nWind... and more\n>>>>>>> theirs\n- - -\n")
+    jobs, problems = read(tmp_path / "prompts.txt", TEXT)
+    assert [job["prompt"] for job in jobs] == ["Waves", "Wind... and more"]
+    assert refusals(problems) == [
+        f"prompts.txt:{line}: a prompt, got {mark!r} (Git left a conflict here: settle it first)"
+        for line, mark in ((1, "<<<<<<< HEAD"), (5, ">>>>>>> theirs"))
+    ]
+    assert [where for where, problem in problems if problem.warning] == ["prompts.txt:3", "prompts.txt:6"]
 
 
 def test_an_array_of_a_dataframe_is_a_list_and_a_picture_in_it_stays_one() -> None:

@@ -53,6 +53,11 @@ RIGHT: dict[str, tuple[str, bytes, list[dict[str, Any]]]] = {
         f"\ufeff{json.dumps(WAVES)}\n\ufeff# more\n\ufeff{json.dumps(WAVES)}\n".encode(),
         [WAVES, WAVES],
     ),
+    "JSON lines with old Macintosh line ends": (
+        "jsonl",
+        f"# two\r{json.dumps(WAVES)}\r{json.dumps(WAVES)}\r\n".encode(),
+        [WAVES, WAVES],
+    ),
     "headers in capitals": ("csv", b"Model,PROMPT,Duration\nalibaba/wan-2-6-t2v,Waves,5\n", [WAVES]),
     "headers with blanks": ("csv", b" Model , Prompt ,Duration \nalibaba/wan-2-6-t2v, Waves , 5 \n", [WAVES]),
     "seconds for duration": ("csv", b"model,prompt,seconds\nalibaba/wan-2-6-t2v,Waves,5\n", [WAVES]),
@@ -341,8 +346,10 @@ def test_a_column_of_prompts_is_a_job_file(tmp_path: Path) -> None:
         ("# A fox\n# An owl\n", ["# A fox", "# An owl"]),
         ("- A fox\nAn owl\n", ["- A fox", "An owl"]),
         ("#1 of many foxes\n- An owl\n", ["#1 of many foxes", "- An owl"]),
+        ("- A fox\n---\n- An owl\n* * *\n", ["A fox", "An owl"]),
     ],
-    ids=["a list under a heading", "every mark", "several headings", "headings alone", "one mark", "a hash that heads"],
+    ids=["a list under a heading", "every mark", "several headings", "headings alone", "one mark", "a hash that heads",
+         "rules between items"],
 )
 def test_a_text_that_is_a_markdown_list_is_read_as_one_and_no_other_text_is(
     tmp_path: Path, text: str, prompts: list[str]
