@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from importlib import import_module
@@ -38,6 +39,14 @@ def folder_of(place: str) -> Path:
         return journal_folder(place)
     except SettingsError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def file_of(place: str) -> Path:
+    """Return the path of a file that is to be written."""
+    # As a path it has no slash at its end: a clip would be bought into a file that is called as the folder was to be.
+    if place.endswith(("/", os.sep)):
+        raise typer.BadParameter(f"{place} names a folder: expected a file")
+    return Path(place)
 
 
 JobsArgument = Annotated[

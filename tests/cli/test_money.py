@@ -447,7 +447,9 @@ def test_the_same_words_into_the_same_file_cost_nothing_and_again_buys_them(
     assert len(service.accepted) == 2
 
 
-@pytest.mark.parametrize("place", ["-", "loop.mp4", "pipe", "y" * 230 + ".mp4", JOURNAL, ".a.mp4.journal"])
+@pytest.mark.parametrize(
+    "place", ["-", "loop.mp4", "pipe", "y" * 230 + ".mp4", JOURNAL, ".a.mp4.journal", "clips/", "no/x.mp4"]
+)
 def test_a_place_where_no_clip_can_be_saved_is_refused_before_it_is_bought(
     command: Command, service: FakeService, tmp_path: Path, place: str
 ) -> None:

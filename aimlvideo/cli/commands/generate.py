@@ -29,6 +29,7 @@ from aimlvideo.cli.options import (
     Timeout,
     Upload,
     UseSandbox,
+    file_of,
     read_assignment,
 )
 from aimlvideo.cli.service_facts import ServiceFacts, learn_without_a_run
@@ -71,7 +72,9 @@ app = CommandApp()
 @app.command(epilog="Example: aimlvideo generate alibaba/wan-2-6-t2v -p 'Waves at night' --set duration=5 -o waves.mp4")
 def generate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model: see `aimlvideo models`.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The file of the clip.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE", help="The file of the clip.", parser=file_of)
+    ],
     access: ServiceOptions,
     prompt: Annotated[str | None, typer.Option("-p", "--prompt", help="What the clip shows.")] = None,
     image: Annotated[
@@ -374,7 +377,7 @@ def _check_output(output: Path) -> None:
     if output.is_dir():
         raise UsageError(f"{output} is a folder: expected the clip's file")
     if not output.parent.is_dir() or not os.access(output.parent, os.W_OK):
-        raise UsageError(f"the folder of {output} is not there, or cannot be written")
+        raise UsageError(f"{output.parent} is not there, or cannot be written: expected a folder for the clip")
     try:
         output.stat()
     except FileNotFoundError:

@@ -10,7 +10,7 @@ import typer
 
 from aimlvideo.cli.distributed_options import DatabaseOptions
 from aimlvideo.cli.exit_codes import exit_codes
-from aimlvideo.cli.options import Folder, JsonObject
+from aimlvideo.cli.options import Folder, JsonObject, file_of
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.formatting import command_line, format_seconds, pluralize
@@ -27,7 +27,9 @@ app = CommandApp()
 @app.command(epilog="Example: aimlvideo join clips -o film.mp4 --fade 0.5")
 def join(
     folder: Folder,
-    output: Annotated[Path, typer.Option("-o", "--output", help="The file of the film.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE", help="The file of the film.", parser=file_of)
+    ],
     database: DatabaseOptions,
     ids: Annotated[
         list[str] | None, typer.Argument(metavar="JOB", help="Jobs in the order of the film. Without any: all.")

@@ -349,6 +349,8 @@ class Result:
         self.or_raise()
         if not isinstance(path, str | PurePath):
             raise UsageError(f"the path of a clip is of type {type(path).__name__}: expected text or a path")
+        if isinstance(path, str) and path.endswith("/"):
+            raise UsageError(f"{path} names a folder: expected the clip's file, such as clip.mp4")
         if self._save is None:
             why = "it came without its client, from another process or a copy" if self.ok else f"it is {self.stage}"
             raise VideoError(f"job {self.job.id!r} has no clip to save: {why}")

@@ -22,7 +22,7 @@ from aimlvideo.core.jobs.job import Progress, Result, VideoJob
 from aimlvideo.core.jobs.request_ids import PREFIX_LENGTH, Intent, are_of_two_jobs, id_prefix
 from aimlvideo.core.jobs.stages import ENDED, STAGES, Stage
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.errors import DiskFailed, GenerationFailed, InvalidJobs, LinkDead, Problem, VideoError
+from aimlvideo.errors import DiskFailed, GenerationFailed, InvalidJobs, LinkDead, Problem, UsageError, VideoError
 from tests.cases import for_each
 
 
@@ -165,6 +165,8 @@ async def test_a_result_saves_its_clip_or_says_why_not() -> None:
 
     ready = Result.of(VideoJob("m", id="a"), Progress(Stage.READY), save=save)
     assert await ready.save("clip.mp4") == Path("clip.mp4")
+    with pytest.raises(UsageError, match="clips/ names a folder: expected the clip's file"):
+        ready.save("clips/")
     assert saves == ["a"]
     with pytest.raises(VideoError, match="job 'a' has no clip to save: it is planned"):
         Result.of(VideoJob("m", id="a"), Progress()).save("clip.mp4")
