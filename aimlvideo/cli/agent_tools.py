@@ -17,6 +17,7 @@ from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.references import check_with_references
 from aimlvideo.core.jobs.chains import chain_problems, parents
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
+from aimlvideo.core.jobs.problems import is_writable
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Standing, Verdict
 from aimlvideo.errors import InvalidJobs, OverBudget, Problem, UsageError, VideoError
@@ -144,7 +145,8 @@ class AgentTools:
 
     def status(self, job_id: str) -> dict[str, Any]:
         """Return where one job stands. Raises UsageError where there is none of this id, or it could not be sent."""
-        record = self._journal.find(job_id)
+        # No journal has half a surrogate pair, and none can be asked for it.
+        record = self._journal.find(job_id) if is_writable(job_id) else None
         if record is None:
             raise self._errors.get(job_id) or UsageError(f"there is no job {job_id!r} in {self._folder}")
         job, progress = record
@@ -175,9 +177,10 @@ class AgentTools:
 
     async def picture(self, job_id: str) -> bytes:
         """Return a small JPEG of a saved clip. Raises UsageError where there is no clip yet."""
+        stage = self.status(job_id)["stage"]
         record = self._journal.find(job_id)
-        if record is None or record.progress.stage is not Stage.SAVED or record.progress.file is None:
-            raise UsageError(f"job {job_id!r} has no saved clip: {self.status(job_id)['stage']}")
+        if record is None or stage != Stage.SAVED or record.progress.file is None:
+            raise UsageError(f"job {job_id!r} has no saved clip: {stage}")
         needs_video("a picture of a clip")
         return await anyio.to_thread.run_sync(frame_jpeg, self._folder / record.progress.file, PICTURE_SIDE)
 

@@ -266,6 +266,18 @@ async def test_odd_values_are_refused_in_words_and_buy_nothing(
     assert not service.posted_at
 
 
+async def test_an_id_that_cannot_be_written_is_that_of_no_job(tools: Tools) -> None:
+    async with tools() as agent:
+        with pytest.raises(UsageError, match="there is no job"):
+            agent.status("\ud800")
+        with pytest.raises(UsageError, match="there is no job"):
+            await agent.wait("\ud800", 1)
+        with pytest.raises(UsageError, match="there is no job"):
+            await agent.picture("\ud800")
+        with pytest.raises(InvalidJobs, match="expected"):
+            agent.price(MODEL, child("\ud800"))
+
+
 async def test_a_wait_for_no_number_of_seconds_is_over_at_once(tools: Tools) -> None:
     async with tools() as agent:
         await agent.submit(MODEL, PARAMS, "a")

@@ -11,6 +11,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, Literal, NamedTuple
 
 from aimlvideo.core.jobs.job import PLAIN, VideoJob, is_too_deep
+from aimlvideo.core.jobs.problems import is_writable
 from aimlvideo.errors import Problem
 
 FORM = '{"from": "JOB ID", "frame": "last"}'
@@ -33,7 +34,9 @@ def _reference_of(value: Any) -> Reference | None:
     if not isinstance(value, Mapping) or "from" not in value:
         return None
     job_id, frame = value["from"], value.get("frame")
-    if not isinstance(job_id, str) or not job_id or not value.keys() <= {"from", "frame"}:
+    # No job has an id that cannot be written, and a journal cannot be asked for it.
+    is_id = isinstance(job_id, str) and job_id and "\0" not in job_id and is_writable(job_id)
+    if not is_id or not value.keys() <= {"from", "frame"}:
         raise ValueError(f"expected {FORM}")
     if frame is None or frame in ("first", "last"):
         return Reference(job_id, frame)

@@ -43,7 +43,7 @@ def test_a_reference_is_told_from_other_values(value: Any, reference: Reference 
     [
         {"from": 5}, {"from": ""}, {"from": "a", "farme": "last"}, {"from": "a", "frame": "middle"},
         {"from": "a", "frame": True}, {"from": "a", "frame": -1}, {"from": "a", "frame": float("nan")},
-        {"from": "a", "frame": ["last"]},
+        {"from": "a", "frame": ["last"]}, {"from": "\ud800"}, {"from": "a\0"},
     ],
 )  # fmt: skip
 def test_a_reference_that_is_written_wrongly_is_no_other_value(value: Any) -> None:
