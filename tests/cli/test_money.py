@@ -1397,7 +1397,7 @@ def test_a_signal_while_jobs_come_from_a_pipe_ends_the_command_without_waiting_f
 ) -> None:
     waited: list[str] = []
 
-    def jobs(self: JobReader, lines: Iterator[Any]) -> Iterator[Any]:
+    def jobs(self: JobReader, lines: Iterator[Any], title: str) -> Iterator[Any]:
         signal.raise_signal(signal.SIGTERM)
         waited.append("for the next line")
         yield from ()
