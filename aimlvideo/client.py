@@ -506,6 +506,11 @@ class VideoClient:
         return self._settings.wire(lambda: self.catalog)
 
     @property
+    def account(self) -> str:
+        """A fingerprint of the key and of the base URL, by which a journal knows with which of them a job was sent."""
+        return self._opened.account
+
+    @property
     def service(self) -> Service:
         """The service that this client talks to, and what is known of it."""
         return self._settings.chosen_service

@@ -19,7 +19,7 @@ from aimlvideo.core.limits import RateLimiter
 from aimlvideo.core.lost_submissions import WINDOW_MARGIN, contradiction, settled_by_hand
 from aimlvideo.core.money.account import LogRow
 from aimlvideo.core.wires.base import LookupById
-from aimlvideo.errors import NotAccepted, Rejected, ServiceError, SettingsError, Unclear, UsageError
+from aimlvideo.errors import NotAccepted, Refused, Rejected, ServiceError, SettingsError, Unclear, UsageError
 from aimlvideo.pipeline.limiters import RateGate
 from aimlvideo.pipeline.poll import fetch_status
 from aimlvideo.pipeline.retries import may_have_completed, taken_up_since
@@ -142,13 +142,14 @@ async def _completed_since(failed: Iterable[Record], client: VideoClient) -> tup
     completed: set[str] = set()
     unknown: set[str] = set()
     waiting, gate = iter(failed), RateGate(RateLimiter(QUESTIONS_PER_SECOND))
+    send = partial(client.send, tries=1)
 
     async def ask_in_turn() -> None:
         for record in waiting:
             try:
-                if await taken_up_since(partial(client.send, tries=1), client.wire, record, gate) is not None:
+                if await taken_up_since(send, client.wire, record, gate, client.account) is not None:
                     completed.add(record.job.id)
-            except (NotAccepted, Unclear):
+            except (NotAccepted, Unclear, Refused):
                 unknown.add(record.job.id)
 
     async with task_group(wait=True) as tasks:

@@ -17,7 +17,16 @@ from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import OwnIds
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.wires.answers import State
-from aimlvideo.errors import InvalidJobs, NotAccepted, OutOfPatience, Problem, ServiceError, Unclear
+from aimlvideo.errors import (
+    ContentRefused,
+    InvalidJobs,
+    NotAccepted,
+    OutOfPatience,
+    Problem,
+    Refused,
+    ServiceError,
+    Unclear,
+)
 from aimlvideo.pipeline.crew import Crew
 from aimlvideo.pipeline.entry import Entry, contained
 from aimlvideo.pipeline.limiters import RateGate
@@ -89,10 +98,24 @@ class Feed:
             with contained(entry):
                 if failed is None:
                     await self.pipeline.submit(entry)
-                elif not await self._takes_up(entry, failed) and not entry.ended and await self._validate(entry):
-                    await self.pipeline.resubmit(entry)
+                elif not await self._takes_up(entry, failed):
+                    if not entry.ended and await self._validate(entry):
+                        await self.pipeline.resubmit(entry)
+                    self._keep_failure(entry, failed)
         finally:
             self._free.release()
+
+    def _keep_failure(self, entry: Entry, failed: Progress) -> None:
+        """Let a job that could not be sent again stay with the generation that has failed: it may be completed yet."""
+        now, journal = entry.progress, self.run.spec.journal
+        was_sent = now.generation_id is not None or now.stage not in (Stage.PLANNED, Stage.FAILED)
+        # What moderation refused is tried again with another picture only, and so as another clip.
+        if not entry.moved or was_sent or isinstance(now.error, ContentRefused):
+            return
+        record = journal.find(entry.job.id)
+        if record is not None and record.progress.is_unmoved_since(now):
+            # What it was charged is in the sum of what was spent, as that of a submission that was replaced.
+            journal.step(record.job, failed._replace(error=now.error or failed.error, cost_usd=None))
 
     def _is_asked_about_first(self, entry: Entry) -> bool:
         """Tell whether a job is tried again whose generation the service may have completed since it failed."""
@@ -109,7 +132,12 @@ class Feed:
         pipeline, patience = self.pipeline, self.run.spec.patience
         try:
             with anyio.fail_after(patience):
-                generation = await taken_up_since(pipeline.send, pipeline.wire, Record(entry.job, failed), self._checks)
+                generation = await taken_up_since(
+                    pipeline.send, pipeline.wire, Record(entry.job, failed), self._checks, pipeline.account
+                )
+        except Refused as error:
+            entry.stop_run(error)  # it says the same of every other job
+            return True
         # It may have been completed: what could not be asked about is not bought again on a guess.
         except (TimeoutError, NotAccepted, Unclear) as error:
             why = f": {error}" if isinstance(error, ServiceError) else f" within {patience:g} s"

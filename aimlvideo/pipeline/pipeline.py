@@ -68,7 +68,7 @@ class Pipeline:
         self._settings, self._catalog, self._policy_for = settings, catalog, policy_for
         service, slots = self.service, self.slots
         balance = service.balance.request if service.balance else None
-        account = account_fingerprint(settings.api_key, settings.base_url)
+        self.account = account = account_fingerprint(settings.api_key, settings.base_url)
         self.wire = wire = settings.wire(catalog)
         self.send = send = TimedSender(transport.send, balance)
         self.request_log = LogReader(send, service.lookup)

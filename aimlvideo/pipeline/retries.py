@@ -6,14 +6,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from aimlvideo.core.jobs.job import Record, VideoJob
+from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.request_ids import Intent
 from aimlvideo.core.jobs.stages import WITHOUT_GENERATION, Stage
 from aimlvideo.core.wires.answers import State
 from aimlvideo.core.wires.base import Generation, Wire
 from aimlvideo.core.wires.refusals import says_timed_out
-from aimlvideo.errors import Busy, ContentRefused, GenerationFailed, NotAccepted, ServiceError, Unclear
+from aimlvideo.errors import Busy, ContentRefused, DownloadFailed, NotAccepted, Refused, ServiceError, Unclear
 from aimlvideo.pipeline.limiters import RateGate
-from aimlvideo.pipeline.poll import fetch_status
+from aimlvideo.pipeline.poll import GONE, fetch_status
 from aimlvideo.pipeline.request_log import Send
 from aimlvideo.shell import clock
 from aimlvideo.shell.http.retrying import retrying
@@ -60,14 +61,15 @@ def may_have_completed(record: Record) -> bool:
     """
     progress = record.progress
     is_known = progress.stage is Stage.FAILED and progress.generation_id is not None
-    return is_known and isinstance(progress.error, GenerationFailed) and not _has_newer_files(record)
+    return is_known and not isinstance(progress.error, DownloadFailed) and not _has_newer_files(record)
 
 
-async def taken_up_since(send: Send, wire: Wire, record: Record, gate: RateGate) -> Generation | None:
+async def taken_up_since(send: Send, wire: Wire, record: Record, gate: RateGate, account: str) -> Generation | None:
     """Return a failed job's generation where the service has completed it since, or renders it again; else None.
 
     Each question waits for its turn at the `gate` of status checks: thousands of jobs may be tried again at once.
-    Raises NotAccepted or Unclear where the service does not say: it may be completed, and is not bought on a guess.
+    Raises NotAccepted, Unclear or Refused where the service does not say, also since the key or the base URL, of which
+    `account` is the fingerprint, is not the one of then: it may be completed, and is not bought on a guess.
     """
 
     async def question() -> Generation:
@@ -83,11 +85,18 @@ async def taken_up_since(send: Send, wire: Wire, record: Record, gate: RateGate)
     try:
         generation = await retrying(question, on=(NotAccepted, Unclear))
     except ServiceError as error:
+        if error.status in (403, *GONE) and (elsewhere := _sent_elsewhere(record.progress, account)):
+            raise Unclear(f"{error}; {elsewhere}") from error
         # That it took too long is how it failed, and no trouble with the question.
-        if isinstance(error, NotAccepted | Unclear) and not says_timed_out(str(error)):
+        if isinstance(error, Refused) or (isinstance(error, NotAccepted | Unclear) and not says_timed_out(str(error))):
             raise
         return None
     return None if generation.state is State.FAILED else generation
+
+
+def _sent_elsewhere(progress: Progress, account: str) -> str | None:
+    """Return why a generation is not known to this key at this base URL; None where it was sent with them."""
+    return Intent(progress.account or Intent.of(progress.request_id).account).other_account(account)
 
 
 def _has_newer_files(record: Record) -> bool:

@@ -12,7 +12,7 @@ from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import Intent
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.http import Answer
-from aimlvideo.errors import GenerationFailed, ServiceError, Unavailable, Unclear
+from aimlvideo.errors import GenerationFailed, Refused, ServiceError, Unavailable, Unclear
 from tests.cases import for_each
 from tests.fakes import (
     GATEWAY_JOB,
@@ -45,7 +45,7 @@ def failed(number: int) -> Record:
     return Record(VideoJob(**{**JOB, "id": f"job{number}"}), progress)
 
 
-@for_each("error", [None, Unavailable("away"), Unclear("reset")])
+@for_each("error", [None, Unavailable("away"), Unclear("reset"), Refused("wrong key", status=401)])
 async def test_a_failed_generation_that_the_service_does_not_speak_of_is_not_known_to_have_failed(
     error: ServiceError | None,
 ) -> None:
@@ -53,6 +53,14 @@ async def test_a_failed_generation_that_the_service_does_not_speak_of_is_not_kno
     service.checks.extend([error] * 5)
     async with FakeClient(service) as client:
         assert await _completed_since([failed(0)], client) == (set(), {"job0"} if error else set())
+
+
+async def test_a_failed_generation_that_another_key_has_bought_is_not_known_to_have_failed() -> None:
+    async with FakeClient(FakeService()) as client:
+        job, progress = failed(0)
+        for account, unknown in ((client.account, set()), ("0123abcd", {"job0"})):
+            record = Record(job, progress._replace(account=account))
+            assert await _completed_since([record], client) == (set(), unknown)
 
 
 def test_where_there_is_no_key_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.errors import GenerationFailed, InvalidJobs, LinkDead, OutOfPatience, Unclear
+from aimlvideo.errors import GenerationFailed, InvalidJobs, LinkDead, OutOfPatience, Refused, Unclear
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.downloads import Clip
@@ -222,6 +222,91 @@ async def test_a_failed_generation_that_the_service_does_not_speak_of_is_not_bou
         assert journal.counts() == {"saved" if is_back_soon else "failed": 1}
 
 
+@pytest.mark.parametrize("trouble", [answer(401), answer(403), answer(302, location="/login")])
+async def test_nothing_is_bought_again_where_the_question_about_what_failed_is_refused(
+    tmp_path: Path, trouble: Any
+) -> None:
+    service = FakeService()
+    service.broken = {"gen-0": "out of paint"}
+    async with FakeClient(service) as client:
+        await run_all(client, jobs(1), output=tmp_path)
+        service.checks.append(trouble)
+        async with client.resume(tmp_path, retry_failed=True) as results:
+            assert isinstance((await anext(results)).error, Refused)
+            assert isinstance(results.halted, Refused)
+    assert len(service.posted_at) == 1
+    assert progress_in(tmp_path).generation_id == "gen-0"
+
+
+@pytest.mark.parametrize("trouble", [None, answer(403)])
+async def test_a_failed_generation_that_another_key_has_bought_is_not_bought_again(
+    tmp_path: Path, trouble: Any
+) -> None:
+    service = FakeService()
+    service.broken = {"gen-0": "out of paint"}
+    async with FakeClient(service) as client:
+        await run_all(client, jobs(1), output=tmp_path)
+    service.broken.clear()
+    service.checks.append(trouble)
+    async with FakeClient(service, "key-2") as client, client.resume(tmp_path, retry_failed=True) as results:
+        error = str((await anext(results)).error)
+    assert "gen-0, which failed and may be completed by now, could not be asked about" in error
+    assert "it was sent with another API key" in error
+    assert progress_in(tmp_path).generation_id == "gen-0"
+    async with FakeClient(service) as client, client.resume(tmp_path, retry_failed=True) as results:
+        assert (await anext(results)).ok
+    assert len(service.posted_at) == 1
+
+
+@pytest.mark.parametrize(
+    ("refusal", "strict"),
+    [
+        (answer(400, {"message": "Body validation error"}), False),
+        (answer(403, {"message": "You've run out of credits"}), False),
+        (None, True),
+    ],
+)
+async def test_what_failed_and_could_not_be_sent_again_is_asked_about_the_next_time_too(
+    tmp_path: Path, refusal: Any, strict: bool
+) -> None:
+    service = FakeService()
+    service.broken = {"gen-0": "out of paint"}
+    async with FakeClient(service) as client:
+        await run_all(client, [{**JOB, "id": "a", "unheard_of": 7}], output=tmp_path)
+    async with open_journal(tmp_path / JOURNAL) as journal:
+        (record,) = journal.all_jobs()
+        journal.step(record.job, record.progress._replace(cost_usd=0.25))
+    service.posts.append(refusal)
+    async with FakeClient(service, strict=strict) as client, client.resume(tmp_path, retry_failed=True) as results:
+        error = (await anext(results)).error
+        assert not isinstance(error, GenerationFailed)
+    service.posts.clear()
+    service.broken.clear()
+    with read_journal(tmp_path / JOURNAL) as reader:
+        assert (reader.counts(), reader.spent()) == ({"failed": 1}, 0.25)
+    async with FakeClient(service) as client, client.resume(tmp_path, retry_failed=True) as results:
+        assert (await anext(results)).generation_id == "gen-0"
+    assert len(service.accepted) == 1
+
+
+async def test_what_could_not_be_sent_again_and_another_run_has_bought_meanwhile_stays_that_one_s(
+    tmp_path: Path,
+) -> None:
+    service = FakeService(seconds=15)
+    service.broken = {"gen-0": "out of paint", "gen-1": "out of paint"}
+    async with open_journal(tmp_path / JOURNAL, create=True) as journal:
+        how: dict[str, Any] = {"journal": journal, "timeout": 20}
+        async with FakeClient(service, **how, rate=0.1) as client, FakeClient(service, **how) as other:
+            await run_all(client, jobs(2))
+            service.posts.extend([answer(503)] * 20)
+            async with client.resume(retry_failed=True) as results:
+                assert [result.ok async for result in results] == [False, False]
+                service.posts.clear()
+                await take_all(other.resume(retry_failed=True))
+                await anyio.sleep(60)  # until those come to their turn that were given up
+        assert journal.counts() == {"ready": 2}
+
+
 async def test_many_failed_generations_are_asked_about_at_the_rate_that_the_service_bears(tmp_path: Path) -> None:
     service = OneCheckASecond()
     service.broken = {f"gen-{number}": "out of paint" for number in range(10)}
@@ -346,7 +431,7 @@ async def test_a_failed_generation_that_is_taken_up_again_keeps_all_that_the_ser
     assert after.ages_at_polls[: len(before.ages_at_polls)] == before.ages_at_polls != ()
 
 
-@pytest.mark.parametrize("trouble", [answer(404, {"message": "no such generation"}), answer(401), Unclear("reset")])
+@pytest.mark.parametrize("trouble", [answer(404, {"message": "no such generation"}), Unclear("reset")])
 async def test_a_failed_generation_that_the_service_does_not_show_is_bought_again(tmp_path: Path, trouble: Any) -> None:
     service = FakeService()
     service.broken = {"gen-0": "out of paint"}
