@@ -49,13 +49,13 @@ from aimlvideo.pipeline.job_sources import (
 )
 from aimlvideo.pipeline.limiters import Limiters
 from aimlvideo.pipeline.pipeline import Pipeline
-from aimlvideo.pipeline.poll import fetch_status
 from aimlvideo.pipeline.poll_policies import PollPolicies
 from aimlvideo.pipeline.prices import PriceList
 from aimlvideo.pipeline.request_log import LogReading
 from aimlvideo.pipeline.retries import jobs_to_resume
 from aimlvideo.pipeline.run import Run
 from aimlvideo.pipeline.run_block import run_block
+from aimlvideo.pipeline.status_checks import fetch_status
 from aimlvideo.settings import Settings
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.downloads import ServiceOrigin

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import formatdate
 from functools import lru_cache
@@ -375,6 +375,47 @@ def newer_task(task: Mapping[str, Any]) -> dict[str, Any]:
         "outputs": [{"type": "video", **clip} for clip in clips],
         **({"create_time": task["created_at"]} if "created_at" in task else {}),
     }
+
+
+def in_newer_form(told: Answer) -> Answer:
+    """Return an answer about a task as Kling shows one whose model a path names; others as they are."""
+    body = told.json()
+    if not isinstance(body, dict) or not isinstance(task := body.get("data"), dict) or "task_id" not in task:
+        return told
+    return answer(told.status, {**body, "data": newer_task(task)}, **told.headers)
+
+
+async def answer_about_tasks(ask: Callable[[Request], Awaitable[Answer]], request: Request) -> Answer:
+    """Return what Kling says of the tasks that a request names together; `ask` asks about one in the older form."""
+    ((_, names),) = request.query
+    rows = []
+    for name in names.split(","):
+        told = in_newer_form(await ask(Request("GET", f"/v1/videos/text2video/{name}")))
+        body = told.json()
+        if told.status != 404 and not (isinstance(body, dict) and "id" in (body.get("data") or {})):
+            return told
+        rows += [body["data"]] if told.status != 404 else []
+    return answer(200, {"code": 0, "message": "SUCCEED", "data": rows})
+
+
+class FakeKling(FakeGateway):
+    """Kling itself, with models that a path names: `asked` are the ids of each status check."""
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(**how)
+        self.asked: list[tuple[float, list[str]]] = []
+
+    async def send(self, request: Request) -> Answer:
+        """Answer one request."""
+        if request.path != "/tasks":
+            body = request.body or {}
+            flat = {**body, **body.get("options", {}), "model": request.path.rpartition("/")[2]}
+            return in_newer_form(await super().send(replace(request, body=flat)))
+        names = request.query[0][1].split(",")
+        self.asked.append((self.clock(), names))
+        if len(names) > 20:
+            return business_error(1201, "task_ids cannot exceed 20 in total", 400)
+        return await answer_about_tasks(super().send, request)
 
 
 def jobs(count: int, job: Mapping[str, Any] = JOB) -> list[dict[str, Any]]:

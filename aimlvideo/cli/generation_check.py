@@ -21,8 +21,8 @@ from aimlvideo.core.money.account import LogRow
 from aimlvideo.core.wires.base import LookupById
 from aimlvideo.errors import NotAccepted, Refused, Rejected, ServiceError, SettingsError, Unclear, UsageError
 from aimlvideo.pipeline.limiters import RateGate
-from aimlvideo.pipeline.poll import fetch_status
 from aimlvideo.pipeline.retries import may_have_completed, taken_up_since
+from aimlvideo.pipeline.status_checks import fetch_status
 from aimlvideo.shell.journal.base import JournalReader
 from aimlvideo.shell.task_groups import task_group
 

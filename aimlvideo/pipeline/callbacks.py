@@ -11,8 +11,9 @@ from aimlvideo.core.wires.base import Callback, Wire
 from aimlvideo.errors import ServiceError
 from aimlvideo.pipeline.entry import Entry, contained
 from aimlvideo.pipeline.lost_submissions import LostSubmissions
-from aimlvideo.pipeline.poll import Poll, fetch_status
+from aimlvideo.pipeline.poll import Poll
 from aimlvideo.pipeline.request_log import Send
+from aimlvideo.pipeline.status_checks import fetch_status
 
 MAX_WAITING = 1000
 """Calls that wait to be looked into, at most: the page that takes them is open to anybody."""

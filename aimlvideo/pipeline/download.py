@@ -20,8 +20,8 @@ from aimlvideo.core.limits import DownloadLimit
 from aimlvideo.core.wires.base import Generation, Wire
 from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead, OutOfPatience, ServiceError
 from aimlvideo.pipeline.entry import Entry, contained
-from aimlvideo.pipeline.poll import fetch_status
 from aimlvideo.pipeline.request_log import Send
+from aimlvideo.pipeline.status_checks import fetch_status
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.downloads import Clip, Download, ServiceOrigin
 from aimlvideo.shell.http.custom_transport import ClipSource

@@ -188,13 +188,13 @@ class Entry:
 
 
 class contained:  # noqa: N801 - reads as what it does: `with contained(entry):`
-    """End this job, where it stands, on an exception that no stage expects; what was paid is fetched by a later run.
+    """End these jobs, where they stand, on an exception that no stage expects; what was paid a later run fetches.
 
     Only a record that cannot be kept goes on: without it every job would be at risk.
     """
 
-    def __init__(self, entry: Entry) -> None:
-        self._entry = entry
+    def __init__(self, *entries: Entry) -> None:
+        self._entries = entries
 
     def __enter__(self) -> None:
         pass
@@ -202,9 +202,10 @@ class contained:  # noqa: N801 - reads as what it does: `with contained(entry):`
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
         if not isinstance(error, Exception) or isinstance(error, DiskFailed | JournalError):
             return False
-        job, stage = self._entry.job, self._entry.progress.stage
-        log.error("unexpected error: job %r ends at stage %s", job.id, stage, extra={"job": job.id}, exc_info=error)
-        self._entry.end(_unexpected(error, f"job {job.id!r} was left at stage {stage}; run again to go on"))
+        for entry in self._entries:
+            job, stage = entry.job, entry.progress.stage
+            log.error("unexpected error: job %r ends at stage %s", job.id, stage, extra={"job": job.id}, exc_info=error)
+            entry.end(_unexpected(error, f"job {job.id!r} was left at stage {stage}; run again to go on"))
         return True
 
 

@@ -8,7 +8,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from math import inf
+from math import ceil, inf
 from typing import Any
 
 import anyio
@@ -20,10 +20,8 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.limits import PollBudget
 from aimlvideo.core.polling.policy import PollPolicy, PollState
 from aimlvideo.core.polling.timer_wheel import TimerWheel
-from aimlvideo.core.wires.answers import ENDED_STATES, QUESTION_REFUSED, State
-from aimlvideo.core.wires.base import Generation, Wire
-from aimlvideo.core.wires.echoes import without_echoes
-from aimlvideo.core.wires.http import Answer
+from aimlvideo.core.wires.answers import ANSWER_LOST, ENDED_STATES, NEVER_PROCESSED, QUESTION_REFUSED, State
+from aimlvideo.core.wires.base import Generation, SharedChecks, Wire
 from aimlvideo.core.wires.refusals import says_timed_out
 from aimlvideo.errors import (
     Busy,
@@ -40,53 +38,9 @@ from aimlvideo.errors import (
 from aimlvideo.pipeline.crew import Crew
 from aimlvideo.pipeline.entry import Entry, contained
 from aimlvideo.pipeline.limiters import SlotLimiter
-from aimlvideo.pipeline.request_log import Send, TimedSender
+from aimlvideo.pipeline.request_log import TimedSender
+from aimlvideo.pipeline.status_checks import fetch_status, fetch_statuses
 from aimlvideo.shell import clock
-
-
-async def fetch_status(send: Send, wire: Wire, generation_id: str, job: VideoJob | None = None) -> Generation:
-    """Return the generation as it is now. Where a wire has several places for it, each is asked in turn.
-
-    Raises the ServiceError that the answer amounts to; where no place knows it, that of the first one.
-    """
-    *others, last = wire.status(generation_id, job)
-    unknown: Rejected | None = None
-    for question in others:
-        try:
-            generation = _understood(wire, await send(question), generation_id, job)
-        except Rejected as error:
-            if error.status != 404:
-                raise
-            unknown = unknown or error
-        else:
-            wire.remember(generation_id, question)
-            return generation
-    try:
-        generation = _understood(wire, await send(last), generation_id, job)
-    except Rejected as error:
-        # The last places are the rarest: that a gateway does not even have them says nothing of a generation.
-        if unknown is None or error.status != 404:
-            raise
-        raise unknown from None
-    if others:
-        wire.remember(generation_id, last)
-    return generation
-
-
-def _understood(wire: Wire, answer: Answer, generation_id: str, job: VideoJob | None) -> Generation:
-    """Return what an answer says of a generation. What it quotes of the job's own words is not the service's word."""
-    if job is None:
-        return wire.parse_status(answer, generation_id)
-    try:
-        generation = wire.parse_status(answer, generation_id)
-    except ServiceError:
-        return wire.parse_status(without_echoes(answer, job.params), generation_id)
-    if generation.content_refused:
-        # "Failed for 'real people dance'" refuses nothing: what was refused is never sent again.
-        bare = wire.parse_status(without_echoes(answer, job.params), generation_id)
-        return generation if bare.content_refused else bare
-    return generation
-
 
 REVIEW_INTERVAL = 15.0
 """Seconds after which a sleeping generation is looked at again, without a request: something was learned since."""
@@ -110,10 +64,15 @@ KEY_REFUSED = (401, 403)
 """Statuses of an answer to a key that is good no more."""
 FIRST_MINUTE = 60.0
 """Seconds in which a service may not know yet what it has accepted."""
+MISSES_TOGETHER = 2
+"""Checks of several generations that fail in a row, after which each is asked about by itself, whatever the reason."""
 SLOW_LANE = 300.0
 """Seconds between checks there."""
 MOST_OWNERS = 10_000
 """Ended generations, and ids that jobs chose themselves, whose job is remembered."""
+ASKED_ALONG = 1.0
+"""Seconds by which a generation is polled before its moment, where a request is sent about others that may ask about it
+too."""
 PARALLEL_POLLS = 128
 """Status checks in flight at most."""
 CALLBACK_SLOWDOWN = 4.0
@@ -144,6 +103,15 @@ class _Waiting:
     """Whether the generation turned out to be another job's."""
     ends_said: int = 0
     """Checks in a row that said in an error's words that it has ended."""
+    may_share: bool = False
+    """Whether one request may ask about it and others."""
+    is_asked_alone: bool = False
+    """Whether it is asked about by itself next: the last check failed, and that may be another one's fault."""
+
+    @property
+    def is_sharing(self) -> bool:
+        """Whether the next request about it may be one about others, too."""
+        return self.may_share and not self.is_asked_alone
 
     @property
     def is_over(self) -> bool:
@@ -195,6 +163,8 @@ class Poll:
         accepted_at, deadline = now - self._age(entry.progress, now), now + entry.run.spec.patience
         policy = self.policy_for(entry.job)
         waiting = _Waiting(entry, policy, PollState(accepted_at, accepted_at), deadline, accepted_at)
+        if (shared := self.wire.shared_checks) is not None:
+            waiting.may_share = shared.takes(entry.progress.generation_id or "", entry.job)
         self._policies.add(policy)
         self._watched.set()
         self._by_id[entry.progress.generation_id or ""] = waiting
@@ -259,23 +229,39 @@ class Poll:
             if self._alarm is not None:
                 self._alarm.cancel()
 
-    def _next(self) -> _Waiting | None:
-        """Return who is to be polled now; None where nobody is, and the crew is called when somebody will be."""
+    def _next(self) -> list[_Waiting] | None:
+        """Return who is to be polled now, in one request; None where nobody is: the crew is called when somebody is."""
         now = clock.loop()
         self._update_price(now)
-        self._backlog.extend(self._due(now + clock.TICK))
+        self._backlog.extend(self._due(now, now + clock.TICK))
         while self._backlog and self.budget.rate.paused_until > now:  # waited for in the wheel, where patience can end
             self._keep_waiting(self._backlog.popleft(), now)
-        waiting = None
+        together = None
         if self._backlog and self._may_poll(now):
-            waiting, self._turn = self._backlog.popleft(), None
+            together, self._turn = self._take_together(now), None
         if not self._backlog:
             self._call_at(self._wheel.next_due())
         elif self._may_poll(now):
-            self._crew.call(len(self._backlog))
+            self._crew.call(self._requests_due())
         else:
             self._call_at(self._turn)
-        return waiting
+        return together
+
+    def _take_together(self, now: float) -> list[_Waiting]:
+        """Take the first of the backlog, and as many beside it as one request may ask about."""
+        together, shared = [self._backlog.popleft()], self.wire.shared_checks
+        if shared is None or not together[0].is_sharing:
+            return together
+        # Those that come next are asked along: the request is sent in any case.
+        self._backlog.extend(self._due(now, now + ASKED_ALONG))
+        while len(together) < shared.most and self._backlog and self._backlog[0].is_sharing:
+            together.append(self._backlog.popleft())
+        return together
+
+    def _requests_due(self) -> int:
+        """Return how many requests the backlog takes, at least."""
+        shared = self.wire.shared_checks
+        return len(self._backlog) if shared is None else ceil(len(self._backlog) / shared.most)
 
     def _may_poll(self, now: float) -> bool:
         """Tell whether the first of the backlog may be polled now; its turn is reserved."""
@@ -315,50 +301,81 @@ class Poll:
                     self.hint(next(iter(self._by_id), None))
                     await anyio.sleep(2)
 
-    def _due(self, now: float) -> Iterator[_Waiting]:
-        """Give those whose moment has come by what is known now; the others go back to sleep."""
-        for waiting in self._wheel.pop_due(now):
+    def _due(self, now: float, until: float) -> Iterator[_Waiting]:
+        """Give those whose moment has come by then, by what is known now; the others go back to sleep."""
+        for waiting in self._wheel.pop_due(until):
             # Ended jobs are left in the wheel and dropped as they come up: taking one out of its middle costs a search.
             if waiting.entry.ended:
                 self._forget(waiting.entry)
-            if waiting.is_being_polled or waiting.is_over or waiting.due > now:
+            if waiting.is_being_polled or waiting.is_over or waiting.due > until:
                 continue
             with contained(waiting.entry):
                 # What was learned since it was put to sleep may say that a poll would be too early.
-                waiting.is_being_polled = waiting.not_before == -inf or self._next_poll_at(waiting) <= now
+                waiting.is_being_polled = waiting.not_before == -inf or self._next_poll_at(waiting) <= until
                 if not waiting.is_being_polled:
                     self._keep_waiting(waiting, now)
             if waiting.is_being_polled:
                 yield waiting
 
-    async def _check(self, waiting: _Waiting) -> None:
+    async def _check(self, together: list[_Waiting]) -> None:
         """Ask once. One failed check fails nothing."""
+        shared = self.wire.shared_checks
+        if shared is None or len(together) == 1:
+            waiting = together[0]
+            with contained(waiting.entry):
+                self._hear(waiting, await self._ask(waiting.entry))
+            return
+        with contained(*(waiting.entry for waiting in together)):
+            heard = await self._ask_about_all(shared, [waiting.entry for waiting in together])
+            for waiting, one in zip(together, heard, strict=True):
+                with contained(waiting.entry):
+                    waiting.is_asked_alone = isinstance(one, ServiceError) and (
+                        _is_about_one(one) or waiting.misses >= MISSES_TOGETHER
+                    )
+                    self._hear(waiting, one)
+
+    async def _ask(self, entry: Entry) -> Generation | ServiceError:
+        try:
+            generation = await fetch_status(self.send, self.wire, entry.progress.generation_id or "", entry.job)
+        except ServiceError as error:
+            return error
+        self.budget.rate.on_accepted(clock.loop())
+        return generation
+
+    async def _ask_about_all(self, shared: SharedChecks, entries: list[Entry]) -> list[Generation | ServiceError]:
+        names = [entry.progress.generation_id or "" for entry in entries]
+        jobs = {name: entry.job for name, entry in zip(names, entries, strict=True)}
+        try:
+            heard = await fetch_statuses(self.send, self.wire, shared, jobs)
+        except ServiceError as error:
+            return [error] * len(entries)
+        self.budget.rate.on_accepted(clock.loop())
+        return [heard[name] for name in names]
+
+    def _hear(self, waiting: _Waiting, heard: Generation | ServiceError) -> None:
         entry, generation_id = waiting.entry, waiting.entry.progress.generation_id or ""
-        with contained(entry):
+        if waiting.is_over:
+            self._sleep(waiting, clock.loop())  # to be dropped: its journal may be closed by now
+            return
+        if not isinstance(heard, ServiceError):
             try:
-                generation = await fetch_status(self.send, self.wire, generation_id, entry.job)
-                if not waiting.is_over:
-                    self.refuse_mixed_up(entry, generation)
-                heard: Generation | ServiceError = generation
-            except ServiceError as error:
+                self.refuse_mixed_up(entry, heard)
+            except Unclear as error:
                 heard = error
-            if waiting.is_over:
-                self._sleep(waiting, clock.loop())  # to be dropped: its journal may be closed by now
+        if isinstance(heard, ServiceError):
+            checks = _checks_until_end(heard)
+            waiting.ends_said = waiting.ends_said + 1 if checks else 0
+            if not checks or waiting.ends_said < checks:
+                self._on_failed_check(waiting, heard)
                 return
-            if isinstance(heard, ServiceError):
-                checks = _checks_until_end(heard)
-                waiting.ends_said = waiting.ends_said + 1 if checks else 0
-                if not checks or waiting.ends_said < checks:
-                    self._on_failed_check(waiting, heard)
-                    return
-                heard = _ended_in_words(generation_id, heard)
-            if self._is_bought_for_another(entry, heard):
-                self._forget(entry)
-                waiting.is_given_up = True
-                why = f"its answer named generation {generation_id}, which was bought under {heard.request_id}"
-                self.on_doubt(entry, why)
-                return
-            self._on_status(waiting, heard)
+            heard = _ended_in_words(generation_id, heard)
+        if self._is_bought_for_another(entry, heard):
+            self._forget(entry)
+            waiting.is_given_up = True
+            why = f"its answer named generation {generation_id}, which was bought under {heard.request_id}"
+            self.on_doubt(entry, why)
+            return
+        self._on_status(waiting, heard)
 
     def refuse_mixed_up(self, entry: Entry, generation: Generation) -> None:
         """Raise Unclear where an answer is about another job's generation: a cache that takes no notice of the query.
@@ -388,10 +405,9 @@ class Poll:
 
     def _on_status(self, waiting: _Waiting, generation: Generation) -> None:
         entry, policy, now = waiting.entry, waiting.policy, clock.loop()
-        self.budget.rate.on_accepted(now)
         entry.run.stats.polls += 1
         waiting.misses, waiting.not_before, waiting.not_after, waiting.last_error = 0, 0.0, inf, ""
-        waiting.ends_said = 0
+        waiting.ends_said, waiting.is_asked_alone = 0, False
         heard = {"status": generation.status or None, "status_at": clock.wall()}
         polls = entry.progress.polls + 1
         if not generation.ended:
@@ -529,6 +545,15 @@ def _remember(owners: OrderedDict[str, str], name: str, job_id: str) -> None:
 def _is_final(error: ServiceError) -> bool:
     """Tell an answer that asking again will not change: no such generation, or no such key."""
     return isinstance(error, Refused) or (isinstance(error, Rejected) and error.status in GONE)
+
+
+_SAY_NOTHING = (None, *NEVER_PROCESSED, *ANSWER_LOST, 502, 504)
+"""Statuses of answers that whoever lies in between gives to any question, and None of no answer."""
+
+
+def _is_about_one(error: ServiceError) -> bool:
+    """Tell an answer that one of several generations may be the reason for from one that any question would get."""
+    return isinstance(error, Rejected | Unclear) and error.status not in _SAY_NOTHING
 
 
 def _checks_until_end(error: ServiceError) -> int:

@@ -87,6 +87,9 @@ async def _check(request: web.Request) -> web.Response:
         generation = world.by_external_id.get(task_id)
     if generation is not None and (generation.wire != f"kling/{_kind(request)}" or _moved(world, generation)):
         generation = None
+    if generation is None and request.path.startswith(OFFICIAL):
+        world.tally.polls_unknown += 1
+        raise Refusal("no such task", message=f"Task not found by id/external id: {task_id}")
     return _checked(request, generation)
 
 
@@ -177,7 +180,7 @@ def _judge(world: World, kind: str, body: Mapping[str, Any], dice: Dice) -> Acce
     # The id is unique in an account: the service refuses a second task under it, which is what keeps a job from being
     # bought twice.
     if world.behaviour.kling_external_query and external and external in world.by_external_id:
-        raise Refusal("duplicate")
+        raise Refusal("duplicate", message=f"External_task_id {external} already exists")
     params = _as_params(kind, body)
     return Accepted(
         wire=f"kling/{kind}",

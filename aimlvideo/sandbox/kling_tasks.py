@@ -1,6 +1,7 @@
 """Kling's models that a path names: each is submitted at a path of its own, and their tasks are asked for together.
 
-Made from kling.ai/document-api, September 2026, and nothing of the client's.
+Made from kling.ai/document-api, September 2026, and nothing of the client's. That a question names 20 tasks at most,
+and that tasks of older models are found here too, others saw at the service itself in that month.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from aimlvideo.sandbox.validation import Fault, shorten
 _SECONDS = 90.0
 """Documented processing time of a task."""
 _MOST_ROWS = 500
+_MOST_ASKED = 20
 _SHAPES = ("16:9", "9:16", "1:1")
 _OPTIONS = {"callback_url": str, "external_task_id": str, "watermark_info": dict}
 
@@ -109,7 +111,16 @@ async def _check(request: web.Request) -> web.Response:
         raise Refusal("invalid", message="either task_ids or external_task_ids")
     known = world.by_id if "task_ids" in query else world.by_external_id
     asked = (query.get("task_ids") or query.get("external_task_ids") or "").split(",")
-    found = [task for name in asked if (task := known.get(name)) is not None and task.wire == LISTED]
+    if len(asked) > _MOST_ASKED:
+        raise Refusal("invalid", message=f"task_ids cannot exceed {_MOST_ASKED} in total")
+    found = [
+        task
+        for name in asked
+        if (task := known.get(name)) is not None
+        and task.wire.startswith("kling")
+        and monotonic() - task.accepted_at >= world.behaviour.appears_after
+    ]
+    world.tally.polls_unknown += len(asked) - len(found)
     rows = []
     for task in found:
         _, dice = world.check_in(task)
@@ -128,7 +139,7 @@ async def _list(request: web.Request) -> web.Response:
     limit, cursor = body.get("limit", 100), body.get("cursor") or "0"
     if type(limit) is not int or not 1 <= limit <= _MOST_ROWS or not str(cursor).isdecimal():
         raise Refusal("invalid", message="limit is from 1 to 500, cursor that of the page before")
-    mine = [generation for generation in reversed(world.generations) if generation.wire == LISTED]
+    mine = [generation for generation in reversed(world.generations) if generation.wire.startswith("kling")]
     page = mine[int(cursor) : int(cursor) + limit]
     rows = [as_listed(world.behaviour, task, task.phase(now), request.host) for task in page]
     following = int(cursor) + len(page)
@@ -143,7 +154,7 @@ def _judge(world: World, path: str, body: Mapping[str, Any], dice: Dice) -> Acce
     options, settings = body.get("options") or {}, body.get("settings") or {}
     external = options.get("external_task_id")
     if external and external in world.by_external_id:
-        raise Refusal("duplicate")
+        raise Refusal("duplicate", message=f"External_task_id {external} already exists")
     params = _as_params(body, settings)
     return Accepted(
         wire=LISTED,

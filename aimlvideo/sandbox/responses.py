@@ -34,15 +34,16 @@ REFUSALS = {
     ),
     "unknown model": Words(404, "Model not found", 1203, 404, "The requested model does not exist"),
     "not found": Words(404, "Generation not found", 1203, 404, "The requested resource does not exist"),
+    "no such task": Words(404, "Generation not found", 1201, 400, "Task not found by id/external id"),
     "no such path": Words(404, "Cannot find this path", 1202, 404, "The requested method does not exist"),
     "out of credits": Words(
-        403, "You've run out of credits. Please top up your balance", 1101, 429, "Account in arrears"
+        403, "You've run out of credits. Please top up your balance", 1102, 429, "Account balance not enough"
     ),
     "rate limited": Words(429, "Too Many Requests", 1302, 429, "API request too fast, exceeds preset rate limit"),
     "too many at once": Words(429, "Concurrency limit reached", 1303, 429, "Parallel task over resource pack limit"),
     "key limit": Words(403, "This API key has reached its spending limit", 1103, 403, "Key limit reached"),
     "out of scope": Words(403, "This API key is not allowed to use this model", 1103, 403, "No access to this model"),
-    "duplicate": Words(409, "Duplicate id", 1201, 400, "external_task_id is not unique"),
+    "duplicate": Words(409, "Duplicate id", 1201, 400, "External_task_id already exists"),
     "unavailable": Words(503, "Service unavailable", 5001, 503, "Service temporarily unavailable"),
     "error before": Words(500, "Internal server error", 5000, 500, "Internal server error"),
     "error after": Words(500, "Internal server error", 5000, 500, "Internal server error"),

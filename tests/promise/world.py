@@ -55,8 +55,10 @@ from tests.fakes import (
     FakeTransport,
     LoggedRequest,
     answer,
+    answer_about_tasks,
     at_once,
     business_error,
+    in_newer_form,
     newer_task,
 )
 
@@ -308,16 +310,13 @@ class PromisedGateway(Watching, FakeGateway):
             return answer(200, {"code": 0, "data": []}) if is_list else business_error(1203, "not found", 404)
         if request.path != "/tasks":
             flat = {**body, **body.get("options", {}), "model": request.path.rpartition("/")[2]}
-            return _in_newer_form(await super().send(replace(request, body=flat)))
+            return in_newer_form(await super().send(replace(request, body=flat)))
         if request.method == "POST":
             number = int(body["cursor"] or 1)
             tasks, has_more = self._page(number, body["limit"])
             page = {"result": list(map(newer_task, tasks)), "next_cursor": str(number + 1), "has_more": has_more}
             return answer(200, {"code": 0, "message": "SUCCEED", "data": page})
-        ((_, name),) = request.query
-        found = await super().send(Request("GET", f"/v1/videos/text2video/{name}"))
-        is_missing = found.status == 404
-        return answer(200, {"code": 0, "data": []}) if is_missing else _in_newer_form(found, listed=True)
+        return await answer_about_tasks(super().send, request)
 
     def _page(self, number: int, size: int) -> tuple[list[dict[str, Any]], bool]:
         """Return a page of the asking key's tasks, newest first, and whether another one follows."""
@@ -329,15 +328,6 @@ class PromisedGateway(Watching, FakeGateway):
         moments = (int((self.epoch + self.accepted[name]) * 1000) for name in names)
         listed = [{**task, "created_at": moment} for task, moment in zip(tasks, moments, strict=True)]
         return listed, number * size < len(rows)
-
-
-def _in_newer_form(told: Answer, *, listed: bool = False) -> Answer:
-    """Return an answer about a task as Kling shows one whose model a path names; others as they are."""
-    body = told.json()
-    if not isinstance(body, dict) or not isinstance(task := body.get("data"), dict) or "task_id" not in task:
-        return told
-    newer = newer_task(task)
-    return answer(told.status, {**body, "data": [newer] if listed else newer}, **told.headers)
 
 
 def png() -> bytes:

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.own_sockets
         ({"rate_limited": 1.0}, {429}, 1302, "rate limited"),
         ({"max_concurrent": 0}, {429}, 1303, "too many at once"),
         ({"unavailable": 1.0}, {503}, 5001, "unavailable"),
-        ({"balance": 0.0}, {403}, 1101, "out of credits"),
+        ({"balance": 0.0}, {403}, 1102, "out of credits"),
         ({"error_before": 1.0}, {500, 502, 504}, 5000, "error before"),
     ],
 )

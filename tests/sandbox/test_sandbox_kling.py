@@ -102,13 +102,13 @@ def token(secret: str = PAIR.partition(":")[2], **claims: Any) -> str:
 @for_each(
     ("authorization", "status"),
     [
-        (token(), 404),
+        (token(), 400),
         (token("another-secret-0123456789-0123456789"), 401),
         (token(iss="somebody"), 401),
         (token(exp=int(time.time()) - 1), 401),
         (token(nbf=int(time.time()) + 3600), 401),
         ("Bearer sk-plain-key", 401),
-        ("Bearer key-in-one-part", 404),
+        ("Bearer key-in-one-part", 400),
     ],
     ids=["good", "wrong secret", "wrong access key", "expired", "not yet", "a plain key", "a key of its own"],
 )
@@ -137,7 +137,10 @@ async def test_tasks_of_models_that_a_path_names_are_asked_for_together_and_list
         rest = (await visitor.post("/tasks", {"cursor": page["next_cursor"]})).json["data"]
         assert ([task["id"] for task in rest["result"]], rest["has_more"]) == ([names[0]], False)
         again = await visitor.post("/text-to-video/kling-3.0", {"prompt": "p", "options": body["options"]})
-        assert "unique" in again.json["message"]
+        assert "mine-2 already exists" in again.json["message"]
+        most = ",".join(names[:1] * 20)
+        assert len((await visitor.get("/tasks", task_ids=most)).json["data"]) == 20
+        assert "cannot exceed 20" in (await visitor.get("/tasks", task_ids=f"{most},{names[1]}")).json["message"]
 
 
 @for_each(

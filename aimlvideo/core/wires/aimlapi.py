@@ -91,6 +91,8 @@ class AimlApi:
     `legacy=True` uses the legacy URLs for every model, not only where the catalogue knows no other.
     """
 
+    shared_checks = None
+
     def __init__(self, *, legacy: bool = False, path_of: PathOf = lambda model: None) -> None:
         self._legacy = legacy
         self._path_of = path_of

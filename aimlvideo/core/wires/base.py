@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, ParamSpec, Protocol, TypeVar
@@ -68,8 +68,25 @@ PathOf = Callable[[str], str | None]
 """The path that the catalogue names for a model's submissions; None where it does not know the model."""
 
 
+class SharedChecks(NamedTuple):
+    """Status checks of up to `most` generations in one request.
+
+    `takes` tells of which, by the id and the job. `read` returns for each id the part of an answer that is about it, as
+    an answer of its own; it raises what an answer amounts to that is about none of them.
+    """
+
+    most: int
+    takes: Callable[[str, VideoJob], bool]
+    request: Callable[[Sequence[str]], Request]
+    read: Callable[[Answer, Sequence[str]], Mapping[str, Answer]]
+
+
 class Wire(Protocol):
     """Requests out, answers in, for one service. Readers raise the `ServiceError` that an answer amounts to."""
+
+    @property
+    def shared_checks(self) -> SharedChecks | None:
+        """How several generations are asked about in one request; None where each is asked about by itself."""
 
     def submission(self, job: VideoJob, request_id: str, callback_url: str | None = None) -> Request:
         """Return the POST that buys this job; its local pictures are encoded already."""

@@ -19,7 +19,7 @@ from aimlvideo.core.catalog.rules import broken_rules
 from aimlvideo.core.catalog.validation import model_of
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.wires.answers import MAX_MESSAGE_LENGTH, Body, State, id_in_location
-from aimlvideo.core.wires.base import Callback, Generation, Helper, LookupById, PathOf, TaskList
+from aimlvideo.core.wires.base import Callback, Generation, Helper, LookupById, PathOf, SharedChecks, TaskList
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.json_fields import as_id
 from aimlvideo.core.wires.kling_answers import Task, read_data
@@ -48,6 +48,8 @@ class Kling:
 
     Models that a path names are asked about together, at `TASKS`.
     """
+
+    shared_checks: SharedChecks | None = None
 
     def __init__(
         self,
@@ -107,7 +109,7 @@ class Kling:
         """
         if (place := self._places.get(generation_id)) is not None:
             return (place,)
-        endpoints = _possible_endpoints(job, self._service)
+        endpoints = possible_endpoints(job, self._service)
         in_body = [endpoint for endpoint in endpoints if not endpoint.sending.model_in_path]
         questions = [
             Request("GET", path)
@@ -212,7 +214,7 @@ def _endpoint_of(job: VideoJob, service: str) -> Model:
     raise Rejected(str(endpoint or f"no endpoint is known for model {job.model[:100]!r}"))
 
 
-def _possible_endpoints(job: VideoJob | None, service: str) -> list[Model]:
+def possible_endpoints(job: VideoJob | None, service: str) -> list[Model]:
     """Return the endpoint of a job, else those of its model, else all of the service, each once."""
     catalog = load_catalog()
     # Without parameters nobody knows which endpoint took the job: an id from elsewhere is asked for at each.
@@ -343,7 +345,7 @@ class Tasks:
     def _places(self) -> dict[str, bool]:
         """Return all places, each with whether its tasks have an id that we choose."""
         places: dict[str, bool] = {}
-        for endpoint in _possible_endpoints(None, self._service):
+        for endpoint in possible_endpoints(None, self._service):
             places[TASKS if endpoint.sending.model_in_path else endpoint.endpoint] = endpoint.sending.external_id
         return places
 

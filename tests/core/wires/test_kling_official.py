@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jwt
 import pytest
 
@@ -10,8 +12,9 @@ from aimlvideo.core.money.account import ResourcePack
 from aimlvideo.core.services import service_of
 from aimlvideo.core.wires.base import LookupById
 from aimlvideo.core.wires.http import Request
-from aimlvideo.errors import Refused, SettingsError, Unclear
+from aimlvideo.errors import Busy, Refused, Rejected, ServiceError, SettingsError, Unclear
 from aimlvideo.settings import _resolve_base_url, resolve_key
+from tests.cases import for_each
 from tests.core.wires.answers import answer
 
 SERVICE = service_of("kling-official")
@@ -82,3 +85,42 @@ def test_its_balance_is_packs_of_units() -> None:
         SERVICE.packs.read(answer({"code": 0, "data": {}}))
     with pytest.raises(Refused):
         SERVICE.packs.read(answer({"code": 1002, "message": "no"}, 401))
+
+
+NEWER = VideoJob("kling-3.0", prompt="p")
+
+
+def test_tasks_of_models_that_a_path_names_are_asked_about_in_one_request_and_read_one_by_one() -> None:
+    wire = SERVICE.wire(legacy=False, path_of=lambda model: None)
+    shared = wire.shared_checks
+    assert shared is not None
+    assert shared.request(["a", "b"]) == Request("GET", "/tasks", (("task_ids", "a,b"),))
+    assert shared.takes("a", NEWER)
+    assert not shared.takes("a,b", NEWER), "it would be two ids"
+    assert not shared.takes("a", JOB), "an older model's task has a place of its own"
+    done = {"id": "a", "status": "succeeded", "outputs": [{"type": "video", "url": "https://x.example/a.mp4"}]}
+    parts = shared.read(answer({"code": 0, "data": [{"id": 7, "status": "processing"}, done, None]}), ["7", "a", "c"])
+    assert wire.parse_status(parts["a"], "a").video_url == "https://x.example/a.mp4"
+    assert wire.parse_status(parts["7"], "7").status == "processing"
+    with pytest.raises(Rejected, match="lists no task of this id") as lacking:
+        wire.parse_status(parts["c"], "c")
+    assert lacking.value.status == 404
+
+
+@for_each(
+    ("body", "status", "error"),
+    [
+        ({"code": 1303, "message": "parallel task over resource pack limit"}, 429, Busy),
+        ({"code": 1002, "message": "no"}, 401, Refused),
+        ({"code": 1201, "message": "task_ids cannot exceed 20 in total"}, 400, Rejected),
+        ({"code": 0, "data": {"id": "a", "status": "processing"}}, 200, Unclear),
+        ({"code": 0}, 200, Unclear),
+    ],
+)
+def test_an_answer_about_none_of_the_tasks_is_what_it_amounts_to(
+    body: Any, status: int, error: type[ServiceError]
+) -> None:
+    shared = SERVICE.wire(legacy=False, path_of=lambda model: None).shared_checks
+    assert shared is not None
+    with pytest.raises(error):
+        shared.read(answer(body, status), ["a", "b"])

@@ -1,0 +1,73 @@
+"""Status checks as questions: about one generation, wherever it may be, or about several in one request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.wires.base import Generation, SharedChecks, Wire
+from aimlvideo.core.wires.echoes import without_echoes
+from aimlvideo.core.wires.http import Answer
+from aimlvideo.errors import Rejected, ServiceError
+from aimlvideo.pipeline.request_log import Send
+
+
+async def fetch_status(send: Send, wire: Wire, generation_id: str, job: VideoJob | None = None) -> Generation:
+    """Return the generation as it is now. Where a wire has several places for it, each is asked in turn.
+
+    Raises the ServiceError that the answer amounts to; where no place knows it, that of the first one.
+    """
+    *others, last = wire.status(generation_id, job)
+    unknown: Rejected | None = None
+    for question in others:
+        try:
+            generation = _understood(wire, await send(question), generation_id, job)
+        except Rejected as error:
+            if error.status != 404:
+                raise
+            unknown = unknown or error
+        else:
+            wire.remember(generation_id, question)
+            return generation
+    try:
+        generation = _understood(wire, await send(last), generation_id, job)
+    except Rejected as error:
+        # The last places are the rarest: that a gateway does not even have them says nothing of a generation.
+        if unknown is None or error.status != 404:
+            raise
+        raise unknown from None
+    if others:
+        wire.remember(generation_id, last)
+    return generation
+
+
+async def fetch_statuses(
+    send: Send, wire: Wire, shared: SharedChecks, jobs: Mapping[str, VideoJob]
+) -> dict[str, Generation | ServiceError]:
+    """Return the generations as they are now, or what an answer amounts to, by their ids: asked in one request.
+
+    Raises the ServiceError that an answer amounts to which is about none of them.
+    """
+    parts = shared.read(await send(shared.request([*jobs])), [*jobs])
+    heard: dict[str, Generation | ServiceError] = {}
+    for generation_id, job in jobs.items():
+        try:
+            heard[generation_id] = _understood(wire, parts[generation_id], generation_id, job)
+        except ServiceError as error:
+            heard[generation_id] = error
+    return heard
+
+
+def _understood(wire: Wire, answer: Answer, generation_id: str, job: VideoJob | None) -> Generation:
+    """Return what an answer says of a generation. What it quotes of the job's own words is not the service's word."""
+    if job is None:
+        return wire.parse_status(answer, generation_id)
+    try:
+        generation = wire.parse_status(answer, generation_id)
+    except ServiceError:
+        return wire.parse_status(without_echoes(answer, job.params), generation_id)
+    if generation.content_refused:
+        # "Failed for 'real people dance'" refuses nothing: what was refused is never sent again.
+        bare = wire.parse_status(without_echoes(answer, job.params), generation_id)
+        return generation if bare.content_refused else bare
+    return generation
