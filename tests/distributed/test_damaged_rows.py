@@ -15,7 +15,7 @@ from aimlvideo.core.jobs.columns import COLUMN_KINDS
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.errors import JournalError
 from aimlvideo.sandbox import Behaviour, Sandbox
-from aimlvideo.shell.journal.postgres import _undamaged
+from aimlvideo.shell.journal.postgres import _undamaged, open_postgres_journal
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal, record_of
 from tests.distributed.test_worker import job, opened, queue
 
@@ -83,6 +83,29 @@ def test_a_worker_that_takes_a_damaged_row_goes_on_with_the_others(caplog: pytes
     assert [record.job.id for record in _undamaged([wrong, row])] == ["a"]
     assert "job 'b' is damaged in the database" in caplog.text
     assert record_of(row).progress.generation_id == "g-1"
+
+
+@pytest.mark.quick
+async def test_a_worker_goes_on_beside_a_damaged_row_that_it_reads_for_another_job(dsn: str) -> None:
+    bought = VideoJob("m", id="bought", prompt="x")
+    child = VideoJob("m", id="child", prompt="x", image_url={"from": "damaged", "frame": "last"})
+    with open_sync_journal(dsn) as book:
+        for each in (VideoJob("m", id="damaged", prompt="x"), bought, child):
+            book.plan(each)
+        book.db.execute(
+            "UPDATE aimlvideo_jobs SET stage = 'saved', request_id = 'r', generation_id = 'g', counts = 'spent', "
+            "polls = -1 WHERE id = 'damaged'"
+        )
+        rendering = "UPDATE aimlvideo_jobs SET stage = 'rendering', generation_id = 'h', counts = 'committed'"
+        book.db.execute(f"{rendering} WHERE id = 'bought'")
+    async with open_postgres_journal(dsn, "a") as journal:
+        journal.price_of = lambda job: 0.25
+        await journal.price_what_was_bought()
+        assert journal.account()["committed"] == 0.25
+        await journal.read_sample()
+        assert journal.accepted_sample() is None
+        ((taken, _),) = await journal.take(["child"])
+        assert journal.waits(taken), "until a person has corrected the row of the job whose clip it takes"
 
 
 @pytest.mark.parametrize("words", [("status",), ("drain",), ("worker", "-o", "out", "--until-empty")])

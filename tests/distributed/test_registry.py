@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from uuid import uuid4
 
 import anyio
@@ -10,7 +11,7 @@ import pytest
 
 from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.distributed.registry import WorkerRegistry
-from aimlvideo.shell.journal.postgres_connection import Database
+from aimlvideo.shell.journal.postgres_connection import AWAY, Connection, Database
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from tests.distributed.test_worker import QUIET
 
@@ -38,3 +39,16 @@ async def test_two_that_make_the_tables_at_once_both_find_them_made(empty_databa
     with psycopg.connect(empty_database) as db:
         assert db.execute("SELECT count(*) FROM aimlvideo_account").fetchone() == (1,)
         assert db.execute("SELECT count(*) FROM aimlvideo_facts WHERE name = 'schema'").fetchone() == (1,)
+
+
+async def test_a_worker_on_which_postgres_hung_up_while_it_was_frozen_connects_again(dsn: str) -> None:
+    async def frozen_in_a_transaction(connection: Connection) -> None:
+        async with connection.transaction():
+            await connection.execute("SELECT 1")
+            time.sleep(0.1)  # noqa: ASYNC251 - the whole process stands still
+            await connection.execute("SELECT 1")
+
+    async with Database(dsn).connection() as connection:
+        await connection.execute("SET idle_in_transaction_session_timeout = '20ms'")
+        with pytest.raises(AWAY, match="idle-in-transaction"):
+            await frozen_in_a_transaction(connection)

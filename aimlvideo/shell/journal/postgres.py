@@ -37,7 +37,6 @@ from aimlvideo.shell.journal.postgres_sync import (
     ROWS,
     SAMPLE,
     SyncPostgresJournal,
-    read_records,
     record_of,
 )
 from aimlvideo.shell.task_groups import task_group
@@ -183,15 +182,13 @@ class PostgresJournal(SyncPostgresJournal):
         """Know a job that the service surely took, whichever worker submitted it."""
         if self._sample is None:
             async with pooled_connection(self._pool) as connection:
-                row = await (await connection.execute(SAMPLE)).fetchone()
-            self._sample = record_of(row) if row else None
+                self._sample = next(_undamaged(await (await connection.execute(SAMPLE)).fetchall()), None)
 
     async def price_what_was_bought(self) -> None:
         """Note the prices of jobs that were bought when nobody knew them, and whose cost is not known yet."""
         unpriced = f"{ROWS} WHERE price IS NULL AND cost_usd IS NULL AND counts IS NOT NULL"
         async with pooled_connection(self._pool) as connection:
-            for row in await (await connection.execute(unpriced)).fetchall():
-                job, _ = record_of(row)
+            for job, _ in _undamaged(await (await connection.execute(unpriced)).fetchall()):
                 if (dollars := self.price_of(job)) is not None:
                     note = "UPDATE aimlvideo_jobs SET price = %s WHERE id = %s AND price IS NULL"
                     await connection.execute(note, (dollars, job.id))
@@ -230,8 +227,10 @@ class PostgresJournal(SyncPostgresJournal):
         }
         if not chained:
             return
-        parent_rows = await read_records(connection, sorted(frozenset().union(*chained.values())))
-        by_id = {record.job.id: record for record, _ in parent_rows}
+        parent_ids = sorted(frozenset().union(*chained.values()))
+        rows = await (await connection.execute(f"{ROWS} WHERE id = ANY(%s)", (parent_ids,))).fetchall()
+        # One that is damaged counts as not ended: what takes its clip waits until a person has corrected it.
+        by_id = {row[0]: next(_undamaged([row]), Record(VideoJob("", id=row[0]), Progress())) for row in rows}
         for child, names in chained.items():
             self._parents.pop(child, None)  # so that what was read last is found first
             self._parents[child] = {name: by_id[name] for name in names if name in by_id}

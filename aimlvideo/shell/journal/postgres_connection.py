@@ -19,8 +19,12 @@ from aimlvideo.errors import DatabaseAway, JournalError, SettingsError
 from aimlvideo.shell.user_folders import lasting_folder
 
 Connection = psycopg.AsyncConnection[Any]
-AWAY = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction, TimeoutError)
-"""What is raised while PostgreSQL is away, restarting, full, or has become a read-only standby."""
+AWAY = (
+    psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction,
+    psycopg.errors.IdleInTransactionSessionTimeout, TimeoutError,
+)  # fmt: skip
+"""What is raised while PostgreSQL is away, restarting, full, or has become a read-only standby; or once it has hung up
+on a process that was frozen between two statements."""
 AGAIN = 0.5
 """Seconds between two tries while it is."""
 CONNECT_TIMEOUT = 10
