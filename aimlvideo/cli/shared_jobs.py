@@ -21,7 +21,7 @@ from aimlvideo.cli.reconciliation import reconcile_jobs
 from aimlvideo.cli.run_summary import RunSummary, failures_of, not_retried
 from aimlvideo.cli.service_facts import NO_FACTS, ServiceFacts, learn_without_a_run
 from aimlvideo.cli.session import serve_metrics
-from aimlvideo.cli.signals import in_loop
+from aimlvideo.cli.signals import TOGETHER, in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.formatting import format_usd, pluralize
 from aimlvideo.core.jobs.file_names import RESULTS
@@ -36,6 +36,7 @@ from aimlvideo.distributed.shared_account import Account, AccountLimits
 from aimlvideo.distributed.worker import Stopped, Worker
 from aimlvideo.errors import InvalidJobs, UsageError
 from aimlvideo.pipeline.retries import is_still_refused
+from aimlvideo.shell import clock
 from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, JobFile
 from aimlvideo.shell.files.json_jobs import Line
 from aimlvideo.shell.files.output_folders import checked_folder
@@ -227,7 +228,10 @@ class SharedJobs:
         """Tell all workers to buy nothing more, to see through what they have, and to end; return the exit code."""
         with self._journal() as journal:
             journal.account()  # raises where there is none that could be drained
-            journal.db.execute("UPDATE aimlvideo_account SET drained_at = clock_timestamp()")
+            with journal.db.transaction():
+                # First, so that the moment is one after the wait for whoever is joining: it is drained too.
+                journal.db.execute("SELECT FROM aimlvideo_account FOR UPDATE")
+                journal.db.execute("UPDATE aimlvideo_account SET drained_at = clock_timestamp()")
         self._terminal.say("the workers buy nothing more; each exits when its outstanding generations have ended")
         return 0
 
@@ -411,11 +415,15 @@ def _of_all(account: Account) -> str:
 
 
 async def _obey_signals(worker: Worker, terminal: Terminal) -> None:
-    """Wind the worker down at the first SIGTERM or Ctrl-C, end it at the second."""
+    """Wind the worker down at the first SIGTERM or Ctrl-C, end it at the second, also where it was drained before."""
+    first: float | None = None
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with task_group() as tasks:
             async for _ in signals:
-                if worker.winding_down and worker.results.halted is not None:
+                now = clock.loop()
+                if first is None:
+                    first = now
+                    terminal.say("stopping: downloads are finished, the rest is left to other workers")
+                    tasks.start_soon(worker.stop)
+                elif now - first > TOGETHER:
                     raise KeyboardInterrupt
-                terminal.say("stopping: downloads are finished, the rest is left to other workers")
-                tasks.start_soon(worker.stop)

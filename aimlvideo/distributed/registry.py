@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from aimlvideo.core.polling.hazard import AgeHistogram
-from aimlvideo.distributed.shared_account import NARROW, PAUSE
+from aimlvideo.distributed.shared_account import LIVE, NARROW, PAUSE
 from aimlvideo.shell.journal.postgres_connection import Connection
 from aimlvideo.shell.state.learned_durations import LearnedDurations
 
@@ -22,21 +21,9 @@ APPEAR = """
     VALUES (%s, %s, 0, coalesce(%s, clock_timestamp()), now(), %s)
     ON CONFLICT (id) DO UPDATE SET seen_at = now(), said = EXCLUDED.said RETURNING since
 """
-PRESENT = """
-    SELECT count(*), (SELECT drained_at >= %s FROM aimlvideo_account) FROM aimlvideo_workers
-    WHERE seen_at > now() - make_interval(secs => %s)
-"""
 FORGET = "DELETE FROM aimlvideo_workers WHERE seen_at < now() - make_interval(secs => %s)"
 FORGET_AFTER = 60.0
 """Seconds of silence, and at least three heartbeats, after which a dead worker is forgotten."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Presence:
-    """How many workers were heard of lately, and whether those of our age were told to drain."""
-
-    workers: int
-    drained: bool
 
 
 class WorkerRegistry:
@@ -46,16 +33,20 @@ class WorkerRegistry:
         self.worker, self.name = worker, name
         self._since: datetime | None = None
 
-    async def appear(self, connection: Connection, status: Mapping[str, Any], heartbeat: float) -> _Presence:
-        """Say that we are here; return who else was within a heartbeat, and forget those that died long ago."""
+    async def appear(self, connection: Connection, status: Mapping[str, Any], heartbeat: float) -> int:
+        """Say that we are here; return how many were within a heartbeat, and forget those that died long ago."""
         values = (str(self.worker), self.name, self._since, json.dumps(status))
         row = await (await connection.execute(APPEAR, values)).fetchone()
         assert row is not None
         self._since = row[0]
         await connection.execute(FORGET, (max(3 * heartbeat, FORGET_AFTER),))
-        present = await (await connection.execute(PRESENT, (self._since, heartbeat))).fetchone()
+        present = await (await connection.execute(LIVE, (heartbeat,))).fetchone()
         assert present is not None
-        return _Presence(max(present[0], 1), bool(present[1]))
+        return max(int(present[0]), 1)
+
+    def is_drained(self, drained_at: datetime | None) -> bool:
+        """Tell whether the workers of our age are among those that were told to drain at this moment."""
+        return drained_at is not None and self._since is not None and drained_at >= self._since
 
     @staticmethod
     async def ids(connection: Connection) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from datetime import datetime
 from math import inf
 from typing import Any, Literal, Self
 
@@ -104,6 +105,8 @@ class Account:
     spent: float
     committed: float
     unknown_costs: int
+    drained_at: datetime | None = None
+    """When the workers were last told to drain, by the database's clock."""
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> Self:
@@ -115,7 +118,9 @@ class Account:
         room = int(min(row["room"], row["max_outstanding"] or inf))
         jobs = {stage: row[stage] for stage in STAGE_COLUMNS if row[stage]}
         spent = row["spent"] + row["assumed"]
-        return cls(limits, room, row["outstanding"], jobs, spent, row["committed"], row["unknown_costs"])
+        return cls(
+            limits, room, row["outstanding"], jobs, spent, row["committed"], row["unknown_costs"], row["drained_at"]
+        )  # fmt: skip
 
     @classmethod
     async def read(cls, connection: Connection, *, locked: bool = False) -> Self:

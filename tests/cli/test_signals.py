@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from types import SimpleNamespace
+from typing import Any
 
+import anyio
 import pytest
 
+from aimlvideo.cli import shared_jobs
 from aimlvideo.cli.signals import NAMES, in_loop, interrupts_raised
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.distributed.worker import Stopped
+from aimlvideo.shell.task_groups import task_group
 from tests.cases import for_each
+from tests.waiting import PATIENCE
 
 
 @pytest.mark.real_time
@@ -51,6 +59,31 @@ def test_a_signal_that_comes_when_the_run_has_ended_lets_what_still_cleans_up_do
     finally:
         signal.signal(number, before)
     assert cleaned_up == [number]
+
+
+def test_a_worker_that_was_drained_winds_down_at_the_first_signal_also_where_a_launcher_passes_it_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[str] = []
+
+    async def stop() -> None:
+        done.append("stopped in order")
+
+    worker: Any = SimpleNamespace(stop=stop, results=SimpleNamespace(halted=Stopped("drained")))
+
+    async def run() -> None:
+        async with task_group() as tasks:
+            tasks.start_soon(shared_jobs._obey_signals, worker, Terminal(quiet=True))
+            for together in (PATIENCE, PATIENCE, -1.0):
+                await anyio.sleep(0.01)
+                monkeypatch.setattr(shared_jobs, "TOGETHER", together)
+                done.append("a signal")
+                signal.raise_signal(signal.SIGTERM)
+            await anyio.sleep(PATIENCE)
+
+    with pytest.raises(KeyboardInterrupt):
+        in_loop(run())
+    assert done == ["a signal", "stopped in order", "a signal", "a signal"]
 
 
 def test_a_signal_that_comes_while_the_event_loop_is_made_cancels_the_run_at_its_first_step(

@@ -11,6 +11,7 @@ import pytest
 
 from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.distributed.registry import WorkerRegistry
+from aimlvideo.distributed.shared_account import Account
 from aimlvideo.shell.journal.postgres_connection import AWAY, Connection, Database
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from tests.distributed.test_worker import QUIET
@@ -27,7 +28,7 @@ async def test_the_roll_forgets_a_worker_that_died_long_ago_and_keeps_one_that_w
             silent = "UPDATE aimlvideo_workers SET seen_at = now() - make_interval(secs => %s) WHERE name = %s"
             await connection.execute(silent, (seconds, name))
         present = await ours.appear(connection, {}, 30.0)
-    assert present.workers == 1, "within a heartbeat"
+    assert present == 1, "within a heartbeat"
     with open_sync_journal(dsn) as journal:
         assert [name for name, *_ in journal.workers()] == ["late", "ours"]
 
@@ -39,6 +40,19 @@ async def test_two_that_make_the_tables_at_once_both_find_them_made(empty_databa
     with psycopg.connect(empty_database) as db:
         assert db.execute("SELECT count(*) FROM aimlvideo_account").fetchone() == (1,)
         assert db.execute("SELECT count(*) FROM aimlvideo_facts WHERE name = 'schema'").fetchone() == (1,)
+
+
+async def test_a_worker_that_joins_while_drain_waits_for_it_is_drained_too(dsn: str) -> None:
+    ours = WorkerRegistry(uuid4(), "ours")
+    waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid()"
+    async with Database(dsn).connection() as connection:
+        async with anyio.create_task_group() as tasks, connection.transaction():
+            await Account.read(connection, locked=True)
+            tasks.start_soon(anyio.to_thread.run_sync, SharedJobs(dsn, QUIET).drain)
+            while not await (await connection.execute(waiting)).fetchone():  # noqa: ASYNC110 - it tells nobody
+                await anyio.sleep(0.005)
+            await ours.appear(connection, {}, 30.0)
+        assert ours.is_drained((await Account.read(connection)).drained_at)
 
 
 async def test_a_worker_on_which_postgres_hung_up_while_it_was_frozen_connects_again(dsn: str) -> None:

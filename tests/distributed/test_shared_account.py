@@ -146,7 +146,7 @@ async def test_drained_workers_buy_nothing_more(queued: str, tmp_path: Path) -> 
             tasks.start_soon(worker.run)
             await until(lambda: sandbox.stats()["accepted"] >= 2)
             await anyio.to_thread.run_sync(SharedJobs(queued, QUIET).drain)
-            await until(lambda: worker.winding_down)
+            await until(lambda: worker.results.halted)
             accepted = sandbox.stats()["accepted"]
         assert sandbox.stats()["accepted"] <= accepted + 1
         assert counts(queued) == {"planned": 20 - sandbox.stats()["accepted"], "saved": sandbox.stats()["accepted"]}

@@ -13,12 +13,14 @@ import anyio
 import pytest
 from psycopg import OperationalError
 
+from aimlvideo.cli.shared_jobs import SharedJobs
+from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Budget, Standing, Verdict
 from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.queue import JobQueue, QueueEntry, enqueue_jobs
-from aimlvideo.distributed.registry import SharedDurations
+from aimlvideo.distributed.registry import SharedDurations, WorkerRegistry
 from aimlvideo.distributed.shared_account import Account, AccountLimits
 from aimlvideo.distributed.worker import JOBS_PER_TAKE, Stopped, Worker
 from aimlvideo.errors import DownloadFailed, InDoubt, OutOfPatience, OverBudget, Rejected, VideoError
@@ -130,6 +132,30 @@ async def test_a_worker_that_was_frozen_lets_go_of_what_was_taken_over_and_takes
         await worker._keep_up(queue, 0.5)
         assert worker.places == {}
         assert await queue_of_another.take(9)
+
+
+@pytest.mark.real_time
+async def test_a_worker_that_is_told_to_drain_buys_nothing_more_long_before_its_next_heartbeat(
+    dsn: str, tmp_path: Path
+) -> None:
+    settings = {"service": "aimlapi", "api_key": "k", "transport": FakeTransport(FakeService(seconds=60), "k")}
+    async with (
+        open_worker(dsn, str(tmp_path), settings, AccountLimits(4, 200.0, 100.0, 600.0)) as worker,
+        JobQueue.open(dsn, worker.registry.worker) as queue,
+    ):
+        with open_sync_journal(dsn) as book:
+            with book.planning():
+                book.plan(JOB)
+            enqueue_jobs(book.db, ["one"])
+            await worker._keep_up(queue, 0.5)
+            assert (list(worker.places), worker.results.halted) == (["one"], None)
+            SharedJobs(dsn, Terminal(quiet=True)).drain()
+        await worker._keep_up(queue, 0.5)
+        assert isinstance(worker.results.halted, Stopped)
+        opening = open_worker(dsn, str(tmp_path), settings, AccountLimits())
+        async with opening as later, JobQueue.open(dsn, later.registry.worker) as its_queue:
+            await later._keep_up(its_queue, 0.5)
+            assert later.results.halted is None, "it began after that"
 
 
 @pytest.mark.real_time
@@ -284,7 +310,7 @@ async def test_what_may_not_be_bought_now_is_queued_again_and_only_a_limit_that_
 
 
 async def test_a_worker_takes_no_more_than_its_part_of_the_room_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    account: Any = SimpleNamespace(limits=AccountLimits(heartbeat=9.0), room=12, outstanding=3)
+    account: Any = SimpleNamespace(limits=AccountLimits(heartbeat=9.0), room=12, outstanding=3, drained_at=None)
 
     async def read(connection: Any) -> Any:
         return account
@@ -293,7 +319,7 @@ async def test_a_worker_takes_no_more_than_its_part_of_the_room_that_is_left(mon
     queue: Any = SimpleNamespace(connection=NONE)
     fleet: Any = SimpleNamespace(outstanding=SimpleNamespace(room=0))
     async with a_worker(Journal()) as worker:
-        worker.fleet, worker.workers = fleet, 2
+        worker.fleet, worker.workers, worker.registry = fleet, 2, WorkerRegistry(uuid4(), "ours")
         rendering = SENT.to(Stage.RENDERING, generation_id="gen-0")
         for number, progress in enumerate([rendering, rendering, SENT, rendering.to(Stage.READY), Progress()]):
             await worker.results.enter(Record(JOB.with_id(f"job{number}"), progress))
