@@ -67,7 +67,7 @@ from aimlvideo.shell.http.destinations import Destinations
 from aimlvideo.shell.http.proxies import Proxies
 from aimlvideo.shell.http.retrying import retrying
 from aimlvideo.shell.http.transport import HttpTransport, open_session
-from aimlvideo.shell.journal.base import Journal
+from aimlvideo.shell.journal.base import OWN_IDS, Journal
 from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.shell.state.catalog_cache import Refreshed
 from aimlvideo.shell.state.learned_durations import LearnedDurations
@@ -546,9 +546,12 @@ class VideoClient:
         settings = self._settings
         catalog_for = partial(self._models.catalog_for, self._pipeline.send)
         own_ids = OwnIds(self.service.id_field)
-        if run.spec.ids_under_way is not None:
+        if self.service.id_field and run.spec.ids_under_way is not None:
             # Once for each journal: whoever makes one clip after the other would read it again for each.
-            own_ids = _users_of(run.spec.journal).own_ids.setdefault(self.service.id_field, own_ids)
+            known, journal = _users_of(run.spec.journal).own_ids, run.spec.journal
+            if self.service.id_field not in known:
+                journal.note(OWN_IDS, self.service.id_field)
+            own_ids = known.setdefault(self.service.id_field, own_ids)
         feed = Feed(run, self._pipeline, catalog_for, settings.strict, own_ids, settings.legacy)
         run.tasks.start_soon(feed.work, self._in_order(run, records))
 

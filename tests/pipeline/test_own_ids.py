@@ -257,6 +257,40 @@ async def test_an_own_id_whose_job_was_never_sent_is_free_for_another_one() -> N
     assert len(service.accepted) == 1
 
 
+@pytest.mark.parametrize("ids", [("order-16", "order-17"), (None, "order-17"), ("order-16", None)])
+@pytest.mark.parametrize("is_repaired", [True, False])
+async def test_a_failed_job_under_another_id_of_its_own_is_asked_about_before_it_is_bought(
+    tmp_path: Path, ids: tuple[str | None, str | None], is_repaired: bool
+) -> None:
+    service = FakeGateway(seconds=5)
+    service.broken["gen-0"] = "out of memory"
+    async with FakeClient(service, service="kling", journal=tmp_path / "journal.sqlite3") as client:
+        before, after = ({**OWN, "id": "a", "external_task_id": own_id} for own_id in ids)
+        await run_all(client, [before])
+        if is_repaired:
+            service.broken.clear()
+        assert isinstance((await run_all(client, [after]))["a"].error, GenerationFailed)
+        async with client.resume(retry_failed=True) as run:
+            result = await anext(run)
+    assert (result.ok, result.generation_id) == (True, "gen-0" if is_repaired else "gen-1")
+    assert is_repaired or service.bodies[-1].get("external_task_id", "av-").startswith(ids[1] or "av-")
+
+
+async def test_a_failed_job_is_planned_anew_where_more_than_its_own_id_has_changed_or_none_was_accepted(
+    tmp_path: Path,
+) -> None:
+    service = FakeGateway(seconds=5)
+    service.broken["gen-0"] = "out of memory"
+    service.posts.extend([None, business_error(1201, "external_task_id is not unique")])
+    async with FakeClient(service, service="kling", journal=tmp_path / "journal.sqlite3") as client:
+        lines = [{**OWN, "id": name, "external_task_id": f"order-{name}"} for name in "ab"]
+        assert {result.ok for result in (await run_all(client, lines)).values()} == {False}
+        lines = [{**line, "external_task_id": f"order-{line['id']}-2"} for line in lines]
+        results = await run_all(client, [{**lines[0], "prompt": "hills"}, lines[1]])
+    assert all(result.ok for result in results.values())
+    assert len(service.bodies) == 4
+
+
 async def test_two_clients_of_one_journal_send_no_two_jobs_under_one_id(tmp_path: Path) -> None:
     service = FakeGateway(seconds=5)
     async with (

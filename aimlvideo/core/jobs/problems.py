@@ -28,14 +28,19 @@ DEEPEST_NAME = 4
 
 def changed_content_problem(job_id: str, before: str, now: str) -> Problem:
     """Return what is wrong with a job whose id stood for another content before."""
-    old, new = ({"model": json.loads(content)[0], **json.loads(content)[1]} for content in (before, now))
-    names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    names = changed_fields(before, now)
     return Problem(
         names[0] if names else "id",
         f"what this id stood for before ({', '.join(names)} changed)",
         job=job_id,
         hint="give the changed job a new id",
     )
+
+
+def changed_fields(before: str, now: str) -> list[str]:
+    """Return what differs between two contents of a job: `model`, and parameters, by their names."""
+    old, new = ({"model": json.loads(content)[0], **json.loads(content)[1]} for content in (before, now))
+    return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
 
 
 def unwritable_problem(job: VideoJob) -> Problem:

@@ -14,7 +14,7 @@ from aimlvideo.errors import SettingsError
 SERVICE = "service"
 """The fact of a journal that says whose generations its ids are: at another service they mean nothing."""
 OWN_IDS = "ids of jobs' own"
-"""The fact of a journal that was rebuilt that says in which parameter a job names its request id itself."""
+"""The fact of a journal that says in which parameter a job may name its request id itself."""
 UPLOAD = "upload"
 """The fact of a journal that says where its local files go, for `resume` and for workers."""
 MOST_EARLIER = 10_000

@@ -23,6 +23,7 @@ from aimlvideo.core.jobs.job import ClipFile, Progress, Record, VideoJob
 from aimlvideo.core.jobs.problems import (
     WRITABLE,
     changed_content_problem,
+    changed_fields,
     duplicate_id_problem,
     is_writable,
     unwritable_problem,
@@ -186,7 +187,8 @@ class SqliteJournal(SqliteReader):
         content_before, run_before = self._read("SELECT asked, run FROM jobs WHERE id=?", (job.id,)).fetchone()
         content = job.content()
         if content_before != content:
-            if not (content_before.endswith(UNKNOWN) or self._may_change(job, run_before == run)):
+            is_known = not content_before.endswith(UNKNOWN)
+            if is_known and (run_before == run or not self._may_change(job, content_before)):
                 raise InvalidJobs([changed_content_problem(job.id, content_before, content)])
             self._commits.write("UPDATE jobs SET asked=? WHERE id=?", (content, job.id))
         if run_before == run:
@@ -201,15 +203,18 @@ class SqliteJournal(SqliteReader):
         is_planned = record.progress.stage is Stage.PLANNED
         return self._from_log(job) if is_planned and self._any_in_log else Record(job, record.progress)
 
-    def _may_change(self, job: VideoJob, twice_in_this_run: bool) -> bool:
-        """Let a job that was never sent, or failed unbilled, stand for another content: then it is planned anew."""
+    def _may_change(self, job: VideoJob, content_before: str) -> bool:
+        """Let a job that was never sent, or failed unbilled, stand for another content: a new clip is planned anew."""
         record = self.find(job.id)
-        if twice_in_this_run or record is None:
+        if record is None:
             return False
         progress = record.progress
         # Only what surely cost nothing may be forgotten for another content.
         if progress.stage is Stage.FAILED and not progress.cost_usd and progress.for_retry().stage is Stage.PLANNED:
-            self.step(job, Progress())
+            # Under another id of its own it is the same clip: that has failed, and is asked about before it is bought.
+            is_same_clip = changed_fields(content_before, job.content()) == [self.fact(OWN_IDS)]
+            if progress.generation_id is None or not is_same_clip:
+                self.step(job, Progress())
             return True
         return progress.stage is Stage.PLANNED
 
