@@ -10,37 +10,29 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
-from urllib.parse import quote
 
-from aimlvideo.core.catalog.catalog import load_catalog
-from aimlvideo.core.catalog.endpoints import NAMED, choose_endpoint, endpoint_facts, flattened
+from aimlvideo.core.catalog.endpoints import NAMED, endpoint_facts, flattened
 from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.catalog.rules import broken_rules
-from aimlvideo.core.catalog.validation import model_of
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.wires.answers import MAX_MESSAGE_LENGTH, Body, State, id_in_location
-from aimlvideo.core.wires.base import Callback, Generation, Helper, LookupById, PathOf, SharedChecks, TaskList
+from aimlvideo.core.wires.base import Callback, Generation, Helper, PathOf, SharedChecks
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.json_fields import as_id
 from aimlvideo.core.wires.kling_answers import Task, read_data
+from aimlvideo.core.wires.kling_tasks import ID_FIELD, Tasks, endpoint_of, form_of, possible_endpoints
 from aimlvideo.core.wires.refusals import nameless, refusals_in_words, refuse_mixed_up
 from aimlvideo.errors import Busy, ContentRefused, InvalidJobs, Problem, Refused, Rejected, Unclear
 
 ROOT = "/kling/v1/videos"
-ID_FIELD = "external_task_id"
-"""The parameter in which a job may name the id that is sent."""
 CONTENT_SAFETY_CODE = 1301
 MAX_PLACES = 10_000
 """Tasks whose place is remembered."""
-LIST_ROWS = 500
-"""Tasks on a page of the service's list: the most that it takes, since it gives a thousand pages."""
 _BARE_ID = re.compile(r"(?=.*[0-9])[A-Za-z0-9_-]{8,}")
 """An id and no word."""
 _PLAIN_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 MODELS_SERVICE = "kling"
 """The service of the catalogue whose models a gateway takes."""
-TASKS = "/tasks"
-"""Where tasks of models that a path names are asked for and listed, whatever their endpoint."""
 
 
 class Kling:
@@ -67,14 +59,14 @@ class Kling:
 
         Raises Rejected where no endpoint takes such a job.
         """
-        endpoint = _endpoint_of(job, self._service)
+        endpoint = endpoint_of(job, self._service)
         ours = {ID_FIELD: request_id} if endpoint.sending.external_id else {}
         # A job's own callback URL wins: somebody waits there.
         theirs = {"callback_url": callback_url} if callback_url else {}
         body = _body_of(job, endpoint, {**theirs, **flattened(endpoint, job.params), **ours})
         # A job's own id may have letters that no header can hold.
         headers = {"X-Client-Request-Id": request_id} if _PLAIN_ID.fullmatch(request_id) else {}
-        path = endpoint.path if endpoint.sending.model_in_path else f"{self._root(job)}/{endpoint.endpoint}"
+        path = form_of(endpoint, self._root(job)).submission(endpoint)
         return Request("POST", path, body=body, headers=headers)
 
     def parse_submission(self, answer: Answer, request_id: str) -> Generation:
@@ -109,20 +101,12 @@ class Kling:
         """
         if (place := self._places.get(generation_id)) is not None:
             return (place,)
-        endpoints = possible_endpoints(job, self._service)
-        in_body = [endpoint for endpoint in endpoints if not endpoint.sending.model_in_path]
-        questions = [
-            Request("GET", path)
-            for endpoint in in_body
-            for path in (
-                f"{self._root(job)}/{endpoint.endpoint}/{quote(generation_id, safe='')}",
-                # The gateway's documents show these tasks under other paths too; the one that answers is remembered.
-                *(query.format(task_id=quote(generation_id, safe="")) for query in endpoint.sending.other_queries),
-            )
-        ]
-        if len(in_body) < len(endpoints):
-            questions.append(Request("GET", TASKS, (("task_ids", generation_id),)))
-        return tuple(questions)
+        questions = (
+            question
+            for endpoint in possible_endpoints(job, self._service)
+            for question in form_of(endpoint, self._root(job)).questions(endpoint, generation_id)
+        )
+        return tuple({(question.path, question.query): question for question in questions}.values())
 
     def remember(self, generation_id: str, question: Request) -> None:
         """Note where a task was found."""
@@ -181,6 +165,11 @@ _ENDPOINTS_BELOW = "videos"
 _NO_VERSION = re.compile(r"/v1/ai/[^/]+/kling$")
 
 
+def helper_below(root: str) -> Helper:
+    """Return the calls that prepare a task, below a root."""
+    return Helper(partial(_helper_request, root=root), _read_helper)
+
+
 def _helper_request(name: str, params: Mapping[str, Any], root: str) -> Request:
     """Return a call that prepares a task, such as `identify-face`. Raises InvalidJobs where it lacks something."""
     helpers: dict[str, Any] = endpoint_facts()["helpers"]
@@ -204,41 +193,6 @@ def _helper_request(name: str, params: Mapping[str, Any], root: str) -> Request:
 def _read_helper(answer: Answer) -> dict[str, Any]:
     """Return what such a call answers: a session, the faces in a clip. Raises the error that the answer amounts to."""
     return dict(read_data(answer))
-
-
-def _endpoint_of(job: VideoJob, service: str) -> Model:
-    """Return the endpoint that takes a job, as its catalogue entry. Raises Rejected, by name, where none does."""
-    endpoint = model_of(job, load_catalog(), service)
-    if isinstance(endpoint, Model):
-        return endpoint
-    raise Rejected(str(endpoint or f"no endpoint is known for model {job.model[:100]!r}"))
-
-
-def possible_endpoints(job: VideoJob | None, service: str) -> list[Model]:
-    """Return the endpoint of a job, else those of its model, else all of the service, each once."""
-    catalog = load_catalog()
-    # Without parameters nobody knows which endpoint took the job: an id from elsewhere is asked for at each.
-    if job is not None and job.params and (endpoint := _submission_endpoint(job, service)):
-        return [endpoint]
-    model = catalog.find(job.model) if job is not None and job.model else None
-    is_known = model is not None and model.endpoints and service in model.services
-    models = [model] if model is not None and is_known else [one for one in catalog if service in one.services]
-    endpoints: dict[tuple[bool, str], Model] = {}
-    for one in models:
-        for name, endpoint in one.endpoints.items():
-            endpoints.setdefault((endpoint.sending.model_in_path, name), endpoint)
-    in_order = [(False, name) for name in endpoint_facts()["endpoints"]]
-    last = sorted(key for key in endpoints if key not in in_order)
-    return [endpoints[key] for key in (*in_order, *last) if key in endpoints]
-
-
-def _submission_endpoint(job: VideoJob, service: str) -> Model | None:
-    """Return where a job was submitted, also one that no endpoint would take today: an earlier release sent it."""
-    catalog = load_catalog()
-    chosen = model_of(job, catalog, service)
-    if not isinstance(chosen, Model) and (form := catalog.find_unlisted(job.model, service)):
-        chosen = choose_endpoint(form, job.params)
-    return chosen if isinstance(chosen, Model) else None
 
 
 def _body_of(job: VideoJob, endpoint: Model, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -303,66 +257,4 @@ def read_callback(body: Any) -> Callback | None:
     return Callback(task.id, task.external_id, State.named(task.status))
 
 
-class Tasks:
-    """How a service's tasks are found and listed, below a root and at `TASKS`, and the calls that prepare one."""
-
-    def __init__(self, root: str, service: str) -> None:
-        self._root, self._service = root, service
-        self.lookup = LookupById(self._find, _read_found, 200 / 60, self._takes_ids)
-        self.list = TaskList(self._page, _read_page, self._place_of, self._places)
-        self.helper = Helper(partial(_helper_request, root=root), _read_helper)
-
-    def _endpoint(self, job: VideoJob) -> Model:
-        return _submission_endpoint(job, self._service) or _endpoint_of(job, self._service)
-
-    def _find(self, request_id: str, job: VideoJob) -> Request:
-        """Return the question about a task by the `external_task_id` that we chose: Kling itself answers it."""
-        endpoint = self._endpoint(job)
-        if endpoint.sending.model_in_path:
-            return Request("GET", TASKS, (("external_task_ids", request_id),))
-        return Request("GET", f"{self._root}/{endpoint.endpoint}/{quote(request_id, safe='')}")
-
-    def _takes_ids(self, job: VideoJob) -> bool:
-        """Tell whether the endpoint of a job takes an id that we choose, and finds its task by it."""
-        endpoint = _submission_endpoint(job, self._service)
-        if endpoint is None or not endpoint.sending.external_id:
-            return False
-        # Several ids are asked for with commas between them: one that has a comma is found by nobody.
-        return not endpoint.sending.model_in_path or "," not in str(job.params.get(ID_FIELD, ""))
-
-    def _page(self, place: str, cursor: str | None) -> Request:
-        """Return the question for a page of the tasks at a place, newest first."""
-        if place == TASKS:
-            kind = {"key": "product_type", "values": ["video"]}
-            return Request("POST", TASKS, body={"cursor": cursor or "", "limit": LIST_ROWS, "filters": [kind]})
-        return Request("GET", f"{self._root}/{place}", (("pageNum", cursor or "1"), ("pageSize", str(LIST_ROWS))))
-
-    def _place_of(self, job: VideoJob) -> str:
-        """Return where a job's task is listed."""
-        endpoint = self._endpoint(job)
-        return TASKS if endpoint.sending.model_in_path else endpoint.endpoint
-
-    def _places(self) -> dict[str, bool]:
-        """Return all places, each with whether its tasks have an id that we choose."""
-        places: dict[str, bool] = {}
-        for endpoint in possible_endpoints(None, self._service):
-            places[TASKS if endpoint.sending.model_in_path else endpoint.endpoint] = endpoint.sending.external_id
-        return places
-
-
-def _read_found(answer: Answer, request_id: str) -> Generation | None:
-    """Return the task found by our id: None where there is none, or where the answer is about something else."""
-    task = Task.read(answer)
-    return task.as_generation(task.id) if task.id and task.external_id == request_id else None
-
-
-def _read_page(cursor: str | None, answer: Answer) -> tuple[list[Generation], str | None]:
-    """Return the tasks of a page, each with the id that was chosen for it, and the cursor of the next page."""
-    tasks, following = Task.read_page(answer)
-    if following is None and tasks:
-        following = str(int(cursor or "1") + 1)
-    return [task.as_generation(task.id) for task in tasks if task.id], following or None
-
-
-_TASKS = Tasks(ROOT, MODELS_SERVICE)
-LOOKUP, HELPER = _TASKS.lookup, _TASKS.helper
+LOOKUP, HELPER = Tasks(ROOT, MODELS_SERVICE).lookup, helper_below(ROOT)

@@ -19,8 +19,9 @@ from aimlvideo.core.wires.answers import Body
 from aimlvideo.core.wires.base import Generation, PathOf, Query, SharedChecks
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.json_fields import as_cost, as_id, as_text, as_timestamp
-from aimlvideo.core.wires.kling import TASKS, Kling, Tasks, possible_endpoints
+from aimlvideo.core.wires.kling import Kling, helper_below
 from aimlvideo.core.wires.kling_answers import Task, read_data
+from aimlvideo.core.wires.kling_tasks import TASKS, Tasks, possible_endpoints
 from aimlvideo.errors import Refused, Rejected, Unclear
 
 NAME = "kling-official"
@@ -159,5 +160,5 @@ def _read_found(answer: Answer, request_id: str) -> Generation | None:
 
 
 _TASKS = Tasks(ROOT, NAME)
-LOOKUP, HELPER = replace(_TASKS.lookup, read=_read_found, tasks=_TASKS.list), _TASKS.helper
+LOOKUP, HELPER = replace(_TASKS.lookup, read=_read_found, tasks=_TASKS.list), helper_below(ROOT)
 PACKS = Query(_packs_request, _read_packs, _PACKS_FIELDS)

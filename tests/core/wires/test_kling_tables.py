@@ -10,7 +10,8 @@ from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.wires.answers import State
-from aimlvideo.core.wires.kling import HELPER, MODELS_SERVICE, ROOT, Kling, Tasks
+from aimlvideo.core.wires.kling import HELPER, MODELS_SERVICE, ROOT, Kling
+from aimlvideo.core.wires.kling_tasks import Tasks
 from aimlvideo.errors import InvalidJobs, Rejected, ServiceError
 from tests.cases import for_each
 from tests.core.wires.answers import answer
