@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -51,8 +52,9 @@ class Chains:
     _waiting: dict[str, Record] = field(default_factory=dict)
     _brought: dict[str, Path] = field(default_factory=dict)
     """Folders of what was brought from elsewhere for a job, by its id."""
-    _passed: set[str] = field(default_factory=set)
-    """Ids that were passed on and have not ended: also a failed one that is tried again."""
+    _passed: Counter[str] = field(default_factory=Counter)
+    """Ids that were passed on and have not ended, also a failed one that is tried again: a wrong line may have the id
+    of a right one."""
     _failed: set[str] = field(default_factory=set)
     """Ids that failed in this run: no record to come changes that."""
     _arrived: list[Record | None] = field(default_factory=list)
@@ -70,7 +72,7 @@ class Chains:
             elif parents(record.job) and record.progress.stage is Stage.PLANNED:
                 self._waiting[record.job.id] = record
             else:
-                self._passed.add(record.job.id)
+                self._passed[record.job.id] += 1
                 yield record
             # A look costs a journal read for each job that waits: worth it for one that is new, or after an end.
             if self._waiting and (record.job.id in self._waiting or self._changed.is_set()):
@@ -118,7 +120,9 @@ class Chains:
     def _note_end(self, entry: Entry | None) -> None:
         """Look again: a job has ended, or (None) the run submits nothing any more."""
         if entry is not None:
-            self._passed.discard(entry.job.id)
+            self._passed[entry.job.id] -= 1
+            if self._passed[entry.job.id] <= 0:
+                del self._passed[entry.job.id]
             if (brought := self._brought.pop(entry.job.id, None)) is not None:
                 shutil.rmtree(brought, ignore_errors=True)
             if entry.progress.stage is Stage.FAILED:
@@ -151,7 +155,7 @@ class Chains:
                         await self._end_unexpected(record, error)
                     else:
                         self._remove(record)
-                        self._passed.add(record.job.id)
+                        self._passed[record.job.id] += 1
                         yield complete
         self.run.held_back = len(self._waiting)
 

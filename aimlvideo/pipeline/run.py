@@ -210,11 +210,7 @@ class Run:
         that the job fits after all, this waits.
         """
         job, budget, stage = entry.job, self.budget, entry.progress.stage
-        # What was charged already is in the journal's sum of what was spent.
-        is_paid_for = stage in (*ENDED, Stage.READY) or (
-            entry.progress.cost_usd is not None and stage is not Stage.PLANNED
-        )
-        if is_paid_for or not (budget.is_kept or self.spec.folder):
+        if not (budget.is_kept or self.spec.folder) or self._is_paid_for(entry):
             return True
         if budget.limit is not None and stage is Stage.PLANNED:
             await self.spec.refresh_prices()
@@ -242,6 +238,16 @@ class Run:
                 return False
         entry.holds_promise = True
         return True
+
+    def _is_paid_for(self, entry: Entry) -> bool:
+        """Tell whether what a job costs is in the sum of what was spent already."""
+        stage, cost = entry.progress.stage, entry.progress.cost_usd
+        if stage in (*ENDED, Stage.READY) or (cost is not None and stage is not Stage.PLANNED):
+            return True
+        # A clip that could not be fetched is tried again as one that renders: its record is still of the first try.
+        tried_again = self.spec.retries and stage is Stage.RENDERING
+        record = self.spec.journal.find(entry.job.id) if tried_again else None
+        return record is not None and Counts.of(record.progress) is Counts.SPENT
 
     def promise(self, entry: Entry) -> None:
         """Promise a job its price whatever the limit: it is outstanding, or the service may say that it is paid."""

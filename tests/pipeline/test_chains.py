@@ -132,6 +132,13 @@ async def test_a_job_may_take_two_frames_of_one_parent(tmp_path: Path, quick: li
     assert service.bodies[1].keys() >= {"image_url", "tail_image_url"}
 
 
+async def test_a_second_line_of_a_parent_s_id_does_not_end_the_wait_for_the_first(tmp_path: Path) -> None:
+    service = FakeService()
+    async with FakeClient(service) as client, client.run([shot("a"), shot("a"), shot("b", "a")], tmp_path) as run:
+        ended = [(result.job.id, result.stage) async for result in run]
+    assert ended == [("a", Stage.FAILED), ("a", Stage.SAVED), ("b", Stage.SAVED)]
+
+
 async def test_a_job_that_takes_frames_of_two_parents_waits_for_the_later_one(tmp_path: Path) -> None:
     both = shot("c", "a", tail_image_url={"from": "b", "frame": "first"})
     service = FakeService(seconds=100)

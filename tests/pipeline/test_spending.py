@@ -12,12 +12,12 @@ import pytest
 from aimlvideo import Stage, VideoJob
 from aimlvideo.core.jobs.job import Progress
 from aimlvideo.core.wires.http import Answer
-from aimlvideo.errors import GenerationFailed, OverBudget, Unclear
+from aimlvideo.errors import GenerationFailed, LinkDead, OverBudget, Unclear
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.views.snapshot import RunWatcher
 from tests.cases import for_each
-from tests.fakes import JOB, FakeClient, FakeService, answer, jobs, run_all
+from tests.fakes import JOB, FakeClient, FakeService, answer, jobs, quick_downloads, run_all
 
 pytestmark = pytest.mark.usefixtures("no_threads")
 
@@ -197,6 +197,26 @@ async def test_a_job_that_waited_to_be_bought_when_its_run_was_left_is_promised_
             await anyio.sleep(0.1)  # the first one is planned again, and waits for the service
         async with client.run([], max_spend=limit) as run:
             assert (run.budget.spent, run.budget.committed) == (0.0, 0.0)
+
+
+async def test_a_clip_whose_cost_nobody_says_and_that_could_not_be_fetched_counts_once_when_it_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Silent(FakeService):
+        def _check(self, name: str) -> Answer:
+            said = super()._check(name).json()
+            return answer(200, {field: value for field, value in said.items() if field != "meta"})
+
+    quick_downloads(monkeypatch)
+    service = Silent()
+    async with FakeClient(service) as client:
+        await run_all(client, jobs(1), output=tmp_path)
+    async with open_journal(tmp_path / "journal.sqlite3") as journal:
+        ((job, saved),) = journal.all_jobs()
+        journal.step(job, saved._replace(stage=Stage.FAILED, error=LinkDead("it is gone"), file=None))
+    async with FakeClient(service) as client, client.resume(tmp_path, retry_failed=True, max_spend=0.5) as results:
+        assert (results.budget.spent, [result.ok async for result in results]) == (0.25, [True])
+        assert (results.budget.spent, results.budget.committed) == (0.25, 0.0)
 
 
 async def test_the_charge_of_a_clip_that_is_another_job_s_counts_once(tmp_path: Path) -> None:
