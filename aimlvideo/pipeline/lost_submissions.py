@@ -23,7 +23,7 @@ from aimlvideo.core.lost_submissions import (
 )
 from aimlvideo.core.money.account import LogRow
 from aimlvideo.core.wires.base import Generation, LookupById, TaskList
-from aimlvideo.errors import DiskFailed, GenerationFailed, InDoubt, JournalError, Rejected, ServiceError
+from aimlvideo.errors import DatabaseAway, DiskFailed, GenerationFailed, InDoubt, JournalError, Rejected, ServiceError
 from aimlvideo.pipeline.entry import Entry, contained
 from aimlvideo.pipeline.limiters import SlotLimiter
 from aimlvideo.pipeline.request_log import LogReader, LogReading
@@ -115,6 +115,9 @@ class LostSubmissions:
                 self._give_up_where_unreachable(error)
             except (DiskFailed, JournalError):
                 raise
+            except DatabaseAway as error:
+                # No reason to leave anything to a person: it is looked for again when the database is back.
+                log.warning("lost submissions wait: %s", error)
             except Exception as error:
                 log.exception("unexpected error while the service was asked for lost submissions")
                 self._give_up_where_unreachable(error)

@@ -12,8 +12,9 @@ from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.request_ids import Intent
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.errors import InDoubt, Unclear
+from aimlvideo.errors import DatabaseAway, InDoubt, Unclear
 from aimlvideo.shell.files.downloads import Clip
+from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from tests.cases import for_each
@@ -334,6 +335,26 @@ async def test_a_log_that_cannot_be_read_for_twice_the_settle_time_leaves_the_jo
             await client.generate(MODEL, **PARAMS)
         assert 200 < anyio.current_time() - service.posted_at[0] < 210
     assert len(service.posted_at) == 1
+
+
+async def test_a_lost_answer_is_looked_for_until_the_database_that_workers_share_is_back(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = FakeService(seconds=5)
+    service.lost.append(Unclear("reset"))
+    by_generation = InMemoryJournal.by_generation
+
+    def away_for_a_while(journal: InMemoryJournal, generation_id: str) -> Any:
+        if anyio.current_time() < service.posted_at[0] + 300:
+            raise DatabaseAway("the database is away: connection refused")
+        return by_generation(journal, generation_id)
+
+    monkeypatch.setattr(InMemoryJournal, "by_generation", away_for_a_while)
+    async with FakeClient(service, settle=100.0) as client:
+        video = await client.generate(MODEL, **PARAMS)
+    assert (video.generation_id, len(service.posted_at)) == ("gen-0", 1)
+    assert "lost submissions wait: the database is away" in caplog.text
+    assert "unexpected error" not in caplog.text
 
 
 async def test_a_job_left_in_doubt_says_what_came_instead_of_its_answer() -> None:

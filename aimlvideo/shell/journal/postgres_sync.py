@@ -261,11 +261,13 @@ class SyncPostgresJournal:
         yield from self.open_jobs()
         yield from self.ended_jobs()
 
+    @postgres_errors()
     def find(self, job_id: str) -> Record | None:
         """Return one job with its progress, or None."""
         row = self.db.execute(f"{ROWS} WHERE id = %s", (job_id,)).fetchone()
         return record_of(row) if row else None
 
+    @postgres_errors()
     def attempts(self, job_id: str) -> list[Attempt]:
         """Return every submission of one job, the oldest first: no request id and no generation id is ever dropped."""
         rows = self.db.execute(f"{ATTEMPTS} WHERE job = %s ORDER BY seq", (job_id,))
@@ -277,6 +279,7 @@ class SyncPostgresJournal:
         """Give every submission that was replaced by another one, the oldest first, each with its job's id."""
         return map(attempt_of, self.db.execute(f"{ATTEMPTS} ORDER BY seq"))
 
+    @postgres_errors()
     def by_generation(self, generation_id: str) -> Record | None:
         """Return the job that a generation belongs to, or None."""
         row = self.db.execute(f"{ROWS} WHERE generation_id = %s LIMIT 1", (generation_id,)).fetchone()
@@ -329,6 +332,7 @@ class SyncPostgresJournal:
         count = int(self._one(f"SELECT count(cost_units) {clips}"))
         return count, float(self._one(f"SELECT coalesce(sum(cost_units), 0) {clips}"))
 
+    @postgres_errors()
     def fact(self, name: str) -> str | None:
         """Return one fact about the whole, such as its service."""
         row = self.db.execute("SELECT value FROM aimlvideo_facts WHERE name = %s", (name,)).fetchone()

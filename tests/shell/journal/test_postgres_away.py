@@ -21,6 +21,7 @@ from aimlvideo.errors import DatabaseAway
 from aimlvideo.shell.journal import postgres_connection
 from aimlvideo.shell.journal.postgres import PostgresJournal
 from aimlvideo.shell.journal.postgres_connection import resolved_dsn
+from aimlvideo.shell.journal.postgres_sync import SyncPostgresJournal
 from tests.cases import for_each
 
 SENT = Progress().to(Stage.SUBMITTING, request_id="av-1", submitted_at=1000.5)
@@ -102,6 +103,17 @@ async def test_what_was_charged_nothing_says_nothing_of_the_price_of_its_model()
     for cost in (0.0, 0.25):
         journal.step(VideoJob("m", id="one"), Progress(Stage.FAILED, generation_id="g", cost_usd=cost))
         assert journal._new_prices == ({"m": cost} if cost else {})
+
+
+def test_what_is_read_without_a_wait_from_a_database_that_is_away_says_so_in_our_own_words() -> None:
+    def cut(*_: Any) -> Any:
+        raise AWAY
+
+    connection: Any = SimpleNamespace(closed=False, execute=cut)
+    journal = SyncPostgresJournal(lambda: connection)
+    for read in (journal.find, journal.by_generation, journal.attempts, journal.fact):
+        with pytest.raises(DatabaseAway, match="the database is away: the server closed the connection"):
+            read("one")
 
 
 class Closable:
