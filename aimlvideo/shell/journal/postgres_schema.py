@@ -363,13 +363,20 @@ MIGRATIONS = (
 """The statements that bring a database from each version of our tables to the next."""
 LOCK = "SELECT pg_advisory_lock(16706379)"
 FOUND = "SELECT value FROM aimlvideo_facts WHERE name = 'schema'"
+AT_WORK = "SELECT 1 FROM aimlvideo_workers WHERE seen_at > now() - interval '1 minute' LIMIT 1"
+# What they buy on newer tables would count for nothing under the limit of all.
+IN_USE = (
+    "workers of an earlier release are at work on these tables, or were a minute ago: expected none. Stop them "
+    "(`aimlvideo drain` of that release), then run `aimlvideo db init` again"
+)
 NEWER = "the tables in this database are of a newer version of aimlvideo: update with pip"
 
 
 def init_tables(dsn: str, also: Callable[[str], None] = lambda dsn: None) -> None:
     """Make the tables, or bring those of an earlier version up to date; then what `also` makes.
 
-    Raises JournalError where the tables are of a later release, DatabaseAway where there is no connection.
+    Raises JournalError where the tables are of a later release, or of an earlier one whose workers are alive,
+    DatabaseAway where there is no connection.
     """
     with Database(dsn).sync_connection() as db, postgres_errors():
         # One at a time, until the connection is closed: whoever comes second finds what the first has made.
@@ -378,6 +385,8 @@ def init_tables(dsn: str, also: Callable[[str], None] = lambda dsn: None) -> Non
             version = _version(db)
             if version > len(MIGRATIONS):
                 raise JournalError(NEWER)
+            if 0 < version < len(MIGRATIONS) and db.execute(AT_WORK).fetchone():
+                raise JournalError(IN_USE)
             for script in MIGRATIONS[version:]:
                 db.execute(script)
             db.execute("DELETE FROM aimlvideo_facts WHERE name = 'schema'")

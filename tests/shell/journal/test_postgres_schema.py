@@ -39,6 +39,21 @@ def test_tables_of_the_first_release_are_brought_up_to_date(empty_database: str)
         assert [one.request_id for one in journal.attempts("a")] == ["av-1"]
 
 
+def test_tables_on_which_workers_of_an_earlier_release_buy_stay_as_they_are_until_these_have_ended(
+    empty_database: str,
+) -> None:
+    first_release(empty_database)
+    with psycopg.connect(empty_database, autocommit=True) as db:
+        db.execute("INSERT INTO aimlvideo_workers VALUES ('w', 'old', 0, now())")
+        with pytest.raises(JournalError, match="workers of an earlier release are at work"):
+            init_tables(empty_database)
+        assert db.execute("SELECT value FROM aimlvideo_facts").fetchall() == [("1",)]
+        db.execute("UPDATE aimlvideo_workers SET seen_at = now() - interval '61 s'")
+        init_tables(empty_database)
+        db.execute("UPDATE aimlvideo_workers SET seen_at = now()")
+        init_tables(empty_database)  # those of this release are no obstacle
+
+
 def test_several_who_make_the_tables_at_once_make_them_once(empty_database: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(init_tables, [empty_database] * 4))
