@@ -29,7 +29,7 @@ from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
 from tests.cli.test_job_sources import write_png
-from tests.distributed.test_worker import MODEL, QUIET, job
+from tests.distributed.test_worker import MODEL, QUIET, job, queue
 
 pytestmark = [pytest.mark.long, pytest.mark.real_time]
 
@@ -154,6 +154,14 @@ def test_a_wrong_file_is_refused_before_the_database_is_called(tmp_path: Path, p
     done = CliRunner(env=environment).invoke(app, words, input=wrong if piped else None)
     assert done.exit_code == 2, done.output
     assert "duration" in done.output
+
+
+def test_an_id_that_no_index_can_hold_is_a_mistake_in_the_file_and_no_database_that_is_away(
+    dsn: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidJobs, match=r"at most 2,000 bytes.*, got 3,000"):
+        queue(dsn, tmp_path, [job(0, id="é" * 1500)])
+    queue(dsn, tmp_path, [job(0, id="é" * 1000)])
 
 
 def test_local_files_can_be_forbidden(tmp_path: Path) -> None:

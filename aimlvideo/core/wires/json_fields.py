@@ -17,10 +17,14 @@ def as_text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
+LONGEST_ID = 512
+"""Characters: what is longer is no id, and an index of a database cannot hold it."""
+
+
 def as_id(value: Any) -> str | None:
     """Return an id, as text; None for what is none, and for a text of which a part was unreadable: it names nothing."""
     text = as_text(value)
-    return text if text and text.isprintable() and "\ufffd" not in text else None
+    return text if text and len(text) <= LONGEST_ID and text.isprintable() and "\ufffd" not in text else None
 
 
 def as_number(value: Any) -> float | None:

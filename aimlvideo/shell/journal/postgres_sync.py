@@ -20,7 +20,7 @@ from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob
 from aimlvideo.core.jobs.problems import changed_content_problem, duplicate_id_problem
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Counts
-from aimlvideo.errors import InvalidJobs, JournalError
+from aimlvideo.errors import InvalidJobs, JournalError, Problem
 from aimlvideo.shell.journal.base import MOST_EARLIER, CopyNumbers
 from aimlvideo.shell.journal.postgres_connection import Connection, Database, postgres_errors, required_row
 from aimlvideo.shell.journal.postgres_schema import STAGE_COLUMNS, check_tables
@@ -37,6 +37,7 @@ INCOMING = """
         price double precision
     ) ON COMMIT DROP
 """
+LONGEST_ID = 2000
 ALIVE = 60
 """Seconds for which a worker that was heard of may still be sending what it began to send."""
 FACTS = "SELECT name, value FROM aimlvideo_facts WHERE starts_with(name, %s)"
@@ -145,6 +146,9 @@ class SyncPostgresJournal:
             if not (distinct and job.derived):
                 raise InvalidJobs([duplicate_id_problem(job.id)])
             job = job.with_id(self._copies.next_id(job.id, run, lambda name: self._planned.get(name) == run))
+        if (size := len(job.id.encode(errors="replace"))) > LONGEST_ID:
+            expected = f"at most {LONGEST_ID:,} bytes, as the database keeps an index of ids"
+            raise InvalidJobs([Problem("id", expected, f"{size:,}", job=f"{job.id:.40}...")])
         row = (job.id, str(job.folder) if job.folder else None, job.content(), sorted(parents(job)) or None)
         if self._copy is not None:
             self._copy((*row, price))

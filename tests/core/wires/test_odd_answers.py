@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
@@ -68,6 +69,16 @@ def test_the_code_of_an_error_is_kept(wire: Wire, body: Any, code: int) -> None:
     with pytest.raises(Rejected) as caught:
         wire.parse_submission(answer(body), "av-1")
     assert caught.value.code == code
+
+
+@both
+def test_an_id_that_no_index_of_a_database_can_hold_names_no_generation(wire: Wire) -> None:
+    endings: dict[int, AbstractContextManager[Any]] = {512: nullcontext(), 513: pytest.raises(Unclear)}
+    for length, ending in endings.items():
+        name = "g" * length
+        told = {"id": name, "code": 0, "data": {"task_id": name, "task_status": "submitted"}}
+        with ending:
+            assert wire.parse_submission(answer(told), "av-1").id == name
 
 
 @both

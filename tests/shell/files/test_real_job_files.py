@@ -348,8 +348,15 @@ def test_a_column_of_prompts_is_a_job_file(tmp_path: Path) -> None:
         ("#1 of many foxes\n- An owl\n", ["#1 of many foxes", "- An owl"]),
         ("- A fox\n---\n- An owl\n* * *\n", ["A fox", "An owl"]),
     ],
-    ids=["a list under a heading", "every mark", "several headings", "headings alone", "one mark", "a hash that heads",
-         "rules between items"],
+    ids=[
+        "a list under a heading",
+        "every mark",
+        "several headings",
+        "headings alone",
+        "one mark",
+        "a hash that heads",
+        "rules between items",
+    ],
 )
 def test_a_text_that_is_a_markdown_list_is_read_as_one_and_no_other_text_is(
     tmp_path: Path, text: str, prompts: list[str]
