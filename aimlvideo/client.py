@@ -463,9 +463,11 @@ class VideoClient:
         shown: in a notebook, on a terminal, or in a log. Runs into one folder at the same time share its
         journal and what is spent there, and buy no job twice; each keeps to a `max_spend` of its own.
         """
-        JobSource(jobs).check()
+        source = JobSource(jobs)
+        source.check()
         check_argument("progress", progress, bool, "True or False")
         async with self._open_run(output, max_spend=max_spend, name=name) as run:
+            run.reads_to_end = source.has_an_end
             self._feed(run, self._planned(jobs, run))
             with notebook.progress(run) if progress else nullcontext():
                 yield run
@@ -540,7 +542,7 @@ class VideoClient:
 
     def _planned(self, jobs: Jobs, run: Run) -> AsyncIterator[Record]:
         """Give each job as the journal knows it; a wrong one as a failure."""
-        return JobSource(jobs).planned(run.spec, self.catalog, local_files=self._settings.local_files)
+        return JobSource(jobs).planned(run, self.catalog, local_files=self._settings.local_files)
 
     def _feed(self, run: Run, records: AsyncIterator[Record]) -> None:
         settings = self._settings

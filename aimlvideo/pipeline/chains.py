@@ -67,7 +67,7 @@ class Chains:
         self._changed = asyncio.Event()
         while (record := await self._next(records)) is not None:
             if record is LOOK_AGAIN:
-                if self.run.halted:
+                if self.run.reads_no_more:
                     return
             elif parents(record.job) and record.progress.stage is Stage.PLANNED:
                 self._waiting[record.job.id] = record

@@ -75,8 +75,7 @@ class Feed:
             if not number % JOBS_A_PASS:
                 await asyncio.sleep(0)
             # Where nothing has to be waited for, no cancellation comes through: a run that was left is asked.
-            is_over = self.run.closed or self.run.halted is not None
-            record = None if is_over else await anext(records, None)
+            record = None if self.run.reads_no_more else await anext(records, None)
             if record is None:
                 self.run.close_input()
                 return

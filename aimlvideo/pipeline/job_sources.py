@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sized
 from inspect import iscoroutine
 from pathlib import Path, PurePath
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import anyio
 
 from aimlvideo.core.arguments import check_argument
 from aimlvideo.core.catalog.catalog import Catalog
@@ -20,6 +22,9 @@ from aimlvideo.errors import InvalidJobs, Problem, UsageError
 from aimlvideo.pipeline.entry import RunSpec
 from aimlvideo.shell.dataframe import is_missing
 from aimlvideo.shell.journal.base import Journal
+
+if TYPE_CHECKING:
+    from aimlvideo.pipeline.run import Run
 
 T = TypeVar("T")
 Lines = Iterable[VideoJob | Mapping[str, Any]] | AsyncIterable[VideoJob | Mapping[str, Any]]
@@ -51,30 +56,27 @@ class JobSource:
 
             JobFile(str(jobs)).check()
 
-    async def planned(self, spec: RunSpec, catalog: Catalog, *, local_files: bool) -> AsyncIterator[Record]:
-        """Give each job as the run's journal knows it; a wrong one as a failure."""
+    @property
+    def has_an_end(self) -> bool:
+        """Whether it is known to end, and to keep nobody waiting: a list, a file or a DataFrame."""
+        if isinstance(self._jobs, str | Path):
+            from aimlvideo.shell.files.job_files import JobFile  # noqa: PLC0415 - as below
+
+            return JobFile(str(self._jobs)).can_be_read_again
+        return isinstance(self._jobs, Sized)
+
+    async def planned(self, run: Run, catalog: Catalog, *, local_files: bool) -> AsyncIterator[Record]:
+        """Give each job as the run's journal knows it; a wrong one as a failure.
+
+        Where the run buys nothing more, only those that were begun before: their clips may be paid.
+        """
         async for line in as_async(self._lines(catalog)):
-            try:
-                job = line if isinstance(line, VideoJob) else job_of_mapping(line)
-                _refuse_no_text(job)
-            except InvalidJobs as error:
-                fields = {"id": line.id} if isinstance(line, VideoJob) else line if isinstance(line, Mapping) else {}
-                # A line that cannot be read is a failed job like others: it must not stop those behind it.
-                model, name = (_shown_text(fields.get(field)) for field in ("model", "id"))
-                yield Record(single_job(model, name or None, {}), Progress(Stage.FAILED, error=error))
+            record = _read(line)
+            is_wrong = record.progress.stage is Stage.FAILED
+            if run.halted is not None and (is_wrong or not _is_begun(run.spec.journal.find(record.job.id))):
+                await anyio.lowlevel.checkpoint()  # any number may follow, with none to wait for between them
                 continue
-            if problems := secret_problems(job):
-                # Without its parameters: the result of a job is shown, and may be kept.
-                yield Record(VideoJob(job.model, id=job.id), Progress(Stage.FAILED, error=InvalidJobs(problems)))
-                continue
-            try:
-                if not local_files:
-                    _refuse_paths(job)
-                if spec.name:
-                    _refuse_unknown_fields(spec.name, job, catalog)
-                yield spec.journal.plan(job, distinct=job.derived, run=spec.number)
-            except InvalidJobs as error:
-                yield Record(job, Progress(Stage.FAILED, error=error))
+            yield record if is_wrong else _planned(record.job, run.spec, catalog, local_files=local_files)
 
     def _lines(self, catalog: Catalog) -> Lines:
         """Return the jobs of a file or a DataFrame; what is given as jobs is returned as it is."""
@@ -89,6 +91,37 @@ class JobSource:
 
             return jobs_of_frame(jobs, catalog)
         return jobs
+
+
+def _read(line: object) -> Record:
+    """Return the job of a line; one that cannot be read as a failure: it must not stop those behind it."""
+    try:
+        job = line if isinstance(line, VideoJob) else job_of_mapping(line)  # type: ignore[arg-type]  # it is looked at
+        _refuse_no_text(job)
+    except InvalidJobs as error:
+        fields = {"id": line.id} if isinstance(line, VideoJob) else line if isinstance(line, Mapping) else {}
+        model, name = (_shown_text(fields.get(field)) for field in ("model", "id"))
+        return Record(single_job(model, name or None, {}), Progress(Stage.FAILED, error=error))
+    if problems := secret_problems(job):
+        # Without its parameters: the result of a job is shown, and may be kept.
+        return Record(VideoJob(job.model, id=job.id), Progress(Stage.FAILED, error=InvalidJobs(problems)))
+    return Record(job, Progress())
+
+
+def _planned(job: VideoJob, spec: RunSpec, catalog: Catalog, *, local_files: bool) -> Record:
+    """Return a job as a journal knows it; a wrong one as a failure."""
+    try:
+        if not local_files:
+            _refuse_paths(job)
+        if spec.name:
+            _refuse_unknown_fields(spec.name, job, catalog)
+        return spec.journal.plan(job, distinct=job.derived, run=spec.number)
+    except InvalidJobs as error:
+        return Record(job, Progress(Stage.FAILED, error=error))
+
+
+def _is_begun(record: Record | None) -> bool:
+    return record is not None and record.progress.stage is not Stage.PLANNED
 
 
 def job_of_mapping(line: Mapping[str, Any]) -> VideoJob:

@@ -100,6 +100,7 @@ class Run:
         self.entries: set[Entry] = set()
         self.halted: VideoError | None = None
         self.input_exhausted = self.closed = self._left_early = self._all_read = False
+        self.reads_to_end = False  # whether what follows is read also where it is over the limit, for what is paid
         self.waits_for_money = False  # whether the next job waits for outstanding ones to settle below their price
         self.held_back = 0  # planned jobs that wait for other jobs' clips
         self.shared = False  # whether other runs have moved jobs of the same journal while this one went on
@@ -333,6 +334,12 @@ class Run:
         self._ready.append(entry)
         if self.download_crew is not None:
             self.download_crew.call(len(self._ready))
+
+    @property
+    def reads_no_more(self) -> bool:
+        """Whether no further job is read: nothing more is bought, and none that follows is looked at for its clip."""
+        goes_on = self.halted is None or (self.reads_to_end and isinstance(self.halted, OverBudget))
+        return self.closed or not goes_on
 
     @property
     def clips_wait(self) -> bool:

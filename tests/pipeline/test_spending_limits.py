@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from aimlvideo.errors import OverBudget, Unclear
 from aimlvideo.pipeline import download
 from aimlvideo.shell.files.downloads import Clip
 from aimlvideo.views.snapshot import RunWatcher
-from tests.fakes import JOB, FakeClient, FakeDownload, FakeService, answer, quick_downloads
+from tests.fakes import JOB, FakeClient, FakeDownload, FakeService, answer, quick_downloads, run_all
 
 LOST = Unclear("reset")
 
@@ -160,6 +161,33 @@ async def test_a_run_waits_no_longer_for_what_another_one_has_left_outstanding(t
             with anyio.fail_after(60):
                 assert [result.stage async for result in second] == [Stage.PLANNED]
     assert isinstance(second.halted, OverBudget)
+
+
+@pytest.mark.parametrize("is_endless", [False, True])
+async def test_a_clip_that_is_paid_is_fetched_also_where_it_stands_behind_a_job_over_the_limit(
+    tmp_path: Path, is_endless: bool
+) -> None:
+    service = FakeService(seconds=100)
+    async with FakeClient(service, timeout=10) as client:
+        await run_all(client, jobs("paid", "other"), output=tmp_path)
+
+    def endless() -> Iterator[dict[str, Any]]:
+        for number in count():
+            yield from jobs(f"new{number}")
+            assert number < 100, "nobody reads on where no end is known"
+
+    shot = {**JOB, "id": "shot", "image_url": {"from": "other", "frame": "last"}}
+    lines = [shot, *jobs("over"), {**JOB, "model": 7, "id": "wrong"}, *jobs("new", "paid", "other")]
+    async with (
+        FakeClient(service) as client,
+        client.run(endless() if is_endless else lines, tmp_path, max_spend=0.6) as run,
+    ):
+        ended = {result.job.id: result.ok async for result in run}
+        assert isinstance(run.halted, OverBudget)
+        planned = [job.id for job, progress in run.spec.journal.all_jobs() if progress.stage is Stage.PLANNED]
+    assert ended == ({"new0": False} if is_endless else {"over": False, "paid": True, "other": True})
+    assert planned == (["new0"] if is_endless else ["shot", "over"])
+    assert len(service.posted_at) == 2
 
 
 async def test_the_figures_are_those_of_the_moment_at_which_the_run_stops(tmp_path: Path) -> None:
