@@ -31,14 +31,13 @@ def reconcile_jobs(journal: JournalReader, settings: ClientOptions, terminal: Te
         raise UsageError("these clips are an embedded sandbox's: nothing was paid, so no ledger has them")
     settings = {**settings, "service": journal.fact(SERVICE) or settings["service"]}
     service = service_of(settings["service"])
-    ledger = service.ledger
-    if ledger is None:
+    if not service.ledgers:
         raise UsageError(f"{service.title} has no ledger to ask for: look at {service.key_url}")
     since = _earliest_submission(journal) - WINDOW_MARGIN
 
     async def ask() -> Reconciliation:
         async with VideoClient(**settings) as client:
-            charges = await _ledger_since(client, ledger, since)
+            charges = [charge for ledger in service.ledgers for charge in await _ledger_since(client, ledger, since)]
             try:
                 reading = await client.read_log(since)
                 if not reading.complete:
@@ -65,16 +64,27 @@ def _earliest_submission(journal: JournalReader) -> float:
 
 
 def _show(reconciled: Reconciliation, terminal: Terminal) -> None:
-    rows = [
-        (bill.job, bill.generation_id, _or_unknown(bill.charged), _or_unknown(bill.noted)) for bill in reconciled.bills
+    has_units = any(bill.charged_units or bill.noted_units for bill in reconciled.bills)
+    columns = ["job", "generation", "charged USD", "noted USD", "charged units", "noted units"][
+        : None if has_units else 4
     ]
-    terminal.table(("job", "generation", "charged USD", "noted USD"), rows)
+    rows = [
+        (
+            bill.job,
+            bill.generation_id,
+            *map(_or_unknown, (bill.charged, bill.noted, bill.charged_units, bill.noted_units)),
+        )[: len(columns)]
+        for bill in reconciled.bills
+    ]
+    terminal.table(columns, rows)
+    units = f" and {reconciled.total_units:g} units" if has_units else ""
     unreadable = f" ({reconciled.unreadable} of an amount that cannot be read)" if reconciled.unreadable else ""
-    terminal.say(f"{reconciled.total:.4f} USD for {pluralize(len(reconciled.bills), 'generation')}{unreadable}")
+    terminal.say(f"{reconciled.total:.4f} USD{units} for {pluralize(len(reconciled.bills), 'generation')}{unreadable}")
     if reconciled.elsewhere:
         others, dollars = pluralize(len(reconciled.elsewhere), "generation"), reconciled.elsewhere_usd
         amount = "unknown" if dollars is None else f"{dollars:.2f}"
-        terminal.say(f"{amount} USD was charged by other programs on this account ({others})")
+        units = f" and {reconciled.elsewhere_units:g} units" if has_units else ""
+        terminal.say(f"{amount} USD{units} was charged by other programs on this account ({others})")
     for finding in reconciled.findings:
         terminal.problem(finding)
     if not reconciled.findings:
@@ -86,26 +96,39 @@ def _show(reconciled: Reconciliation, terminal: Terminal) -> None:
 def _as_json(reconciled: Reconciliation) -> dict[str, Any]:
     """Return the same for a program; an amount that cannot be read, or that nobody noted, is None."""
     bills = [
-        {"job": bill.job, "generation_id": bill.generation_id, "charged_usd": bill.charged, "noted_usd": bill.noted}
+        {
+            "job": bill.job,
+            "generation_id": bill.generation_id,
+            "charged_usd": bill.charged,
+            "noted_usd": bill.noted,
+            "charged_units": bill.charged_units,
+            "noted_units": bill.noted_units,
+        }
         for bill in reconciled.bills
     ]
     return {
         "total_usd": reconciled.total,
+        "total_units": reconciled.total_units,
         "unreadable": reconciled.unreadable,
         "bills": bills,
-        "elsewhere": {"generations": len(reconciled.elsewhere), "usd": reconciled.elsewhere_usd},
+        "elsewhere": {
+            "generations": len(reconciled.elsewhere),
+            "usd": reconciled.elsewhere_usd,
+            "units": reconciled.elsewhere_units,
+        },
         "findings": list(reconciled.findings),
     }
 
 
 async def _ledger_since(client: VideoClient, ledger: Ledger, since: float) -> list[Charge]:
-    """Return the ledger's charges since a moment (seconds since 1970), page by page from the newest."""
+    """Return a ledger's charges since a moment (seconds since 1970), page by page."""
     charges: list[Charge] = []
+    now = clock.wall()
     cursor: str | None = None
     earlier_cursors: set[str | None] = set()
     while cursor not in earlier_cursors:
         earlier_cursors.add(cursor)
-        page, cursor = ledger.read(await client.send(ledger.request(cursor)))
+        page, cursor = ledger.read(await client.send(ledger.request(cursor, since, now)))
         # A line without a readable date may be of any moment.
         dated = [charge.created_at for charge in page if charge.created_at]
         charges += (charge for charge in page if not charge.created_at or charge.created_at >= since)

@@ -27,6 +27,7 @@ from aimlvideo.sandbox.submissions import lose_answer, receive
 
 HOME = "/kling/v1/videos/"
 OFFICIAL = "/v1/videos/"
+_MOST_DEDUCTIONS = 500
 ANY_TASK = "/v1/video/generations/{task_id:.+}"
 """Where one gateway has tasks of motion control asked about."""
 
@@ -39,6 +40,10 @@ _SECONDS = 127.0
 def kling_routes() -> list[web.RouteDef]:
     """Return the handlers of all kinds of task, below both roots, and of what belongs to them."""
     routes: list[web.RouteDef] = [web.get(ANY_TASK, check_anywhere), web.get("/account/costs", show_packs)]
+    routes += [
+        web.post("/account/billing/package", list_deductions),
+        web.post("/account/billing/balance", list_deductions),
+    ]
     for root in (HOME, OFFICIAL):
         routes.append(web.post(f"{root}identify-face", open_session))
         routes += [web.post(f"{root}multi-elements/{name}", open_session) for name in SELECTIONS]
@@ -146,7 +151,7 @@ async def show_packs(request: web.Request) -> web.Response:
     query = request.query
     if not (query.get("start_time", "").isdecimal() and query.get("end_time", "").isdecimal()):
         raise Refusal("invalid", message="start_time and end_time are needed, in milliseconds")
-    used = float(request.app[WORLD].tally.ended["completed"])
+    used = sum(task.price for task in _paid(request.app[WORLD]))
     pack = {
         "resource_pack_name": "Sandbox video pack",
         "resource_pack_id": "pack-1",
@@ -158,6 +163,40 @@ async def show_packs(request: web.Request) -> web.Response:
         "status": "online",
     }
     return as_json({"code": 0, "message": "SUCCEED", "data": {"code": 0, "resource_pack_subscribe_infos": [pack]}})
+
+
+def _paid(world: World) -> list[Generation]:
+    """Return the tasks that were charged, oldest first: what failed, or is under way, costs nothing."""
+    return [task for task in world.generations if task.wire.startswith("kling") and task.ended_at and task.completed]
+
+
+async def list_deductions(request: web.Request) -> web.Response:
+    """Answer a page of what was taken of the packs, oldest first; this account pays for nothing out of a balance."""
+    body, world = await read_json(request), request.app[WORLD]
+    span, cursor = (body.get("start_time"), body.get("end_time")), body.get("cursor") or "0"
+    limit = body.get("limit", _MOST_DEDUCTIONS)
+    if type(limit) is not int or not 1 <= limit <= _MOST_DEDUCTIONS or not str(cursor).isdecimal():
+        raise Refusal("invalid", message="limit is from 1 to 500, cursor that of the page before")
+    if not body.get("cursor") and not all(type(moment) is int for moment in span):
+        raise Refusal("invalid", message="start_time and end_time are needed, in milliseconds")
+    has_packs = request.path.endswith("/package")
+    mine = _paid(world)
+    page = mine[int(cursor) : int(cursor) + limit] if has_packs else []
+    following = int(cursor) + len(page)
+    rows = [
+        {
+            "package_id": "pack-1",
+            "product_type": "video",
+            "task_id": task.id,
+            "model_name": task.model,
+            "deduction_time": str(int(time.time() * 1000)),
+            "deduction_amount": float(f"{task.price:g}"),
+        }
+        for task in page
+    ]
+    has_more = has_packs and following < len(mine)
+    data = {"result": {"detail": rows, "count": len(rows)}, "next_cursor": str(following), "has_more": has_more}
+    return as_json({"code": 0, "message": "SUCCEED", "data": data})
 
 
 def _kind(request: web.Request) -> str:

@@ -42,7 +42,7 @@ def as_task(behaviour: Behaviour, generation: Generation, phase: Phase, host: st
     if phase == "completed":
         task["task_result"] = {"videos": [_video(behaviour, generation, host)]}
         if behaviour.odd_fields:
-            task["final_unit_deduction"] = "1"
+            task["final_unit_deduction"] = f"{generation.price:g}"
     return task
 
 

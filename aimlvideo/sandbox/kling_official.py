@@ -11,7 +11,7 @@ from typing import Any
 MODEL_PATHS = ("/text-to-video/", "/image-to-video/", "/omni-video/", "/motion-control/", "/tasks")
 """Where a key in one part is wanted."""
 
-PATHS = ("/v1/videos/", "/account/costs", *MODEL_PATHS)
+PATHS = ("/v1/videos/", "/account/", *MODEL_PATHS)
 """Where a token is wanted, or a key in one part."""
 
 

@@ -327,6 +327,27 @@ def test_reconcile_finds_nothing_after_an_ordinary_run(command: Command, tmp_pat
     assert "charged twice" not in told.output
 
 
+def test_reconcile_at_kling_itself_compares_units_with_its_two_ledgers(
+    command: Command, tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KLING_API_KEY", "key-that-nobody-may-see")
+    write_jobs(tmp_path / "jobs.jsonl", {"model": "kling-3.0-turbo", "prompt": "p", "id": "a"})
+    place = ("--service", "kling-official", "--base-url", sandbox.url)
+    assert command(*quick("jobs.jsonl"), *place).exit_code == 0
+    told = command("reconcile", "out", "--base-url", sandbox.url, "--json")
+    bought = rows(tmp_path / "out")["a"]
+    (bill,) = json.loads(told.stdout)["bills"]
+    assert bill == {
+        "job": "a",
+        "generation_id": bought["generation_id"],
+        "charged_usd": 0.0,
+        "noted_usd": None,
+        "charged_units": bought["cost_units"],
+        "noted_units": bought["cost_units"],
+    }
+    assert "job 'a'" not in told.output
+
+
 def test_reconcile_names_what_was_bought_behind_the_back_of_the_run(
     command: Command, tmp_path: Path, sandbox: Sandbox
 ) -> None:

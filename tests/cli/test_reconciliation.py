@@ -49,9 +49,8 @@ async def test_the_ledger_is_read_page_by_page_as_far_back_as_is_asked(
 ) -> None:
     service = Account()
     service.charges = charges
-    assert SERVICE.ledger is not None
     async with FakeClient(service) as client:
-        rows = await _ledger_since(client, SERVICE.ledger, since)
+        rows = await _ledger_since(client, SERVICE.ledgers[0], since)
     assert [row.reference_id for row in rows] == [f"g{number}" for number in range(found)]
     assert service.pages == pages
 
@@ -69,9 +68,8 @@ async def test_a_charge_without_a_readable_date_neither_ends_the_reading_nor_is_
 
     service = Undated()
     service.charges = 150
-    assert SERVICE.ledger is not None
     async with FakeClient(service) as client:
-        rows = await _ledger_since(client, SERVICE.ledger, 1.0)
+        rows = await _ledger_since(client, SERVICE.ledgers[0], 1.0)
     assert [row.reference_id for row in rows] == [f"g{number}" for number in range(150)]
 
 

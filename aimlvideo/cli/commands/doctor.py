@@ -162,8 +162,8 @@ async def _diagnose(client: VideoClient, base_url: str) -> _Diagnosis:
         "key", service.key, lambda limits: limits.problem() or "it may make videos", "the key's own limit and scopes"
     )
     await doctor.ask_for_lookup(service.lookup)
-    if service.ledger is not None:
-        await doctor.ask_for_ledger(service.ledger)
+    for ledger in service.ledgers:
+        await doctor.ask_for_ledger(ledger)
     await doctor.ask_for_nothing()
     return diagnosis
 
@@ -219,10 +219,13 @@ class _Doctor:
         )  # fmt: skip
 
     async def ask_for_ledger(self, ledger: Ledger) -> None:
-        """Ask for the first page of the ledger."""
+        """Ask for the first page of a ledger, of the last day where it takes one."""
+        now = clock.wall()
+        question = ledger.request(None, now - 86400.0, now)
+        is_only_one = len(self.client.service.ledgers) == 1
         await self.ask(
-            "ledger", ledger.request(None), lambda answer: pluralize(len(ledger.read(answer)[0]), "row"),
-            ledger.fields, "reconcile",
+            "ledger" if is_only_one else f"ledger {question.path.rpartition('/')[2]}", question,
+            lambda answer: pluralize(len(ledger.read(answer)[0]), "row"), ledger.fields, "reconcile",
         )  # fmt: skip
 
     async def ask_for_a_document(self) -> None:
@@ -268,7 +271,7 @@ class _Doctor:
                 return pluralize(len(rows), "row") + " of the last day"
 
             await self.ask(
-                "request log", lookup.request(now - DAY, now + WINDOW_MARGIN, 0), read_log, lookup.fields, without
+                "request log", lookup.request(now - 86400.0, now + WINDOW_MARGIN, 0), read_log, lookup.fields, without
             )
             return
 

@@ -26,13 +26,15 @@ class LogRow(NamedTuple):
 class Charge(NamedTuple):
     """One line of the ledger; `reference_id` is the generation that was charged.
 
-    `usd` is what was taken from the account: negative where money came in, None where the amount cannot be read.
+    `usd` is what was taken from the account: negative where money came in, None where the amount cannot be read. What
+    was taken of a pack is in `units`, which are never USD.
     """
 
     reference_id: str | None
     usd: float | None
     kind: str
     created_at: float
+    units: float = 0.0
 
 
 VIDEO_SCOPE = "model:video"

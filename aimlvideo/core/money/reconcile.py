@@ -1,4 +1,4 @@
-"""What a run really cost: its jobs against the service's ledger and its log. Money is in USD."""
+"""What a run really cost: its jobs against the service's ledgers and its log. Money is in USD, or in a pack's units."""
 
 from __future__ import annotations
 
@@ -17,19 +17,27 @@ USAGE = "MODEL_USAGE"
 GIVEN_BACK = ("REFUND", "ADJUSTMENT")
 """Kinds of lines that change what a generation was charged, where they name it."""
 CENT_FRACTION = 0.00005
+UNITS_FRACTION = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
 class _Bill:
-    """One job with what the ledger charged for it; `noted` is what was known during the run, None where unknown.
+    """One job with what the ledgers charged for it; `noted` is what was known during the run, None where unknown.
 
-    `charged` is None where the ledger has an amount that cannot be read.
+    `charged` is None where a ledger has an amount that cannot be read.
     """
 
     job: str
     generation_id: str
     charged: float | None
     noted: float | None
+    charged_units: float = 0.0
+    noted_units: float | None = None
+
+    @property
+    def amount(self) -> str:
+        """What was charged, in words."""
+        return _in_words(self.charged, self.charged_units)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,11 @@ class Reconciliation:
         return sum(bill.charged or 0.0 for bill in self.bills)
 
     @property
+    def total_units(self) -> float:
+        """What all jobs were charged in units."""
+        return sum(bill.charged_units for bill in self.bills)
+
+    @property
     def unreadable(self) -> int:
         """How many jobs have a charge whose amount cannot be read."""
         return sum(bill.charged is None for bill in self.bills)
@@ -57,6 +70,11 @@ class Reconciliation:
     def elsewhere_usd(self) -> float | None:
         """What others were charged; None where one of the amounts cannot be read."""
         return _total_of(self.elsewhere)
+
+    @property
+    def elsewhere_units(self) -> float:
+        """What others were charged in units."""
+        return _units_of(self.elsewhere)
 
 
 def reconcile(
@@ -85,15 +103,14 @@ def reconcile(
         has_failed = isinstance(progress.error, GenerationFailed)
         # Taken out: what is left at the end are charges that no job here accounts for.
         generation_charges = by_generation.pop(progress.generation_id, [])
-        bills.append(_Bill(job.id, progress.generation_id, _total_of(generation_charges), progress.cost_usd))
+        bills.append(_bill(job.id, progress.attempt, generation_charges, progress.cost_units))
         findings += _about(bills[-1], _times_charged(generation_charges), progress.stage, has_failed=has_failed)
     for job_id, attempt in earlier_attempts:
         # One that is another job's was named in an answer to this one by mistake.
         name = attempt.generation_id
         if name is not None and owners.setdefault(name, job_id) == job_id and name in by_generation:
             generation_charges = by_generation.pop(name)
-            bill = _Bill(job_id, name, _total_of(generation_charges), attempt.cost_usd)
-            bills.append(bill)
+            bills.append(bill := _bill(job_id, attempt, generation_charges))
             times_charged, has_failed = _times_charged(generation_charges), attempt.stage is Stage.FAILED
             findings += _about(bill, times_charged, attempt.stage, has_failed=has_failed)
     request_ids = {row.generation_id: row.request_id for row in logged if row.generation_id and row.request_id}
@@ -101,7 +118,7 @@ def reconcile(
     # One whose request id is in another run's form or name is not ours, and no mistake.
     others = [name for name in used if name in request_ids and request_ids[name][:PREFIX_LENGTH] not in jobs_by_prefix]
     without_a_job = ((name, rest) for name, rest in used.items() if name not in request_ids)
-    findings += (f"a charge without a job: {_usd(rest)} for generation {name}" for name, rest in without_a_job)
+    findings += (f"a charge without a job: {_amount_of(rest)} for generation {name}" for name, rest in without_a_job)
     findings += _unknown_to_us(logged, jobs_by_prefix, owners, by_generation)
     return Reconciliation(tuple(bills), tuple(findings), tuple(chain.from_iterable(used[name] for name in others)))
 
@@ -127,7 +144,7 @@ def _unknown_to_us(
         job, name = jobs_by_prefix.get((row.request_id or "")[:PREFIX_LENGTH]), row.generation_id
         if job is None or name is None or name in owners or not (row.succeeded or name in charged):
             continue
-        cost = f"charged {_usd(charged[name])}" if name in charged else "not charged so far"
+        cost = f"charged {_amount_of(charged[name])}" if name in charged else "not charged so far"
         yield (
             f"a generation that the run does not know: {name}, bought for job {job!r} as {row.request_id}, {cost} "
             "(by this run, or by another one with a job of this id)"
@@ -149,24 +166,41 @@ def _total_of(charges: Iterable[Charge]) -> float | None:
     return None if None in amounts else sum(amount for amount in amounts if amount is not None)
 
 
-def _usd(charges: Iterable[Charge]) -> str:
-    return _dollars(_total_of(charges))
+def _units_of(charges: Iterable[Charge]) -> float:
+    return sum(charge.units for charge in charges)
 
 
-def _dollars(usd: float | None) -> str:
-    return "an unreadable amount of USD" if usd is None else f"{usd:.4f} USD"
+def _bill(job: str, attempt: Attempt, charges: Collection[Charge], noted_units: float | None = None) -> _Bill:
+    paid = _total_of(charges), attempt.cost_usd, _units_of(charges), noted_units
+    return _Bill(job, attempt.generation_id or "", *paid)
+
+
+def _amount_of(charges: Collection[Charge]) -> str:
+    return _in_words(_total_of(charges), _units_of(charges))
+
+
+def _in_words(usd: float | None, units: float) -> str:
+    """Return an amount in words, in USD and in units as far as there are any."""
+    dollars = "an unreadable amount of USD" if usd is None else f"{usd:.4f} USD"
+    if not units:
+        return dollars
+    return f"{units:g} units" if usd == 0 else f"{dollars} and {units:g} units"
 
 
 def _about(bill: _Bill, charges: int, stage: Stage, *, has_failed: bool) -> Iterator[str]:
     """Yield what does not match about one job. A generation that is not ended, or failed, is not charged."""
     name = f"job {bill.job!r} (generation {bill.generation_id})"
-    if charges > 1:
-        yield f"charged twice: {name} was charged {charges} times, {_dollars(bill.charged)} in all"
+    # One generation may be paid out of two packs, of which the first one was nearly empty.
+    is_shared = bill.noted_units is not None and abs(bill.noted_units - bill.charged_units) <= UNITS_FRACTION
+    if charges > 1 and not is_shared:
+        yield f"charged twice: {name} was charged {charges} times, {bill.amount} in all"
     elif charges == 0 and stage in (Stage.READY, Stage.SAVED):
         yield f"no charge for {stage} {name}"
     elif charges and bill.charged is None:
         yield f"an amount that cannot be read: {name} was charged, and the ledger does not say how much in USD"
-    elif charges and (bill.charged or 0.0) > 0 and has_failed:
-        yield f"a failed job was charged: {name}, {_dollars(bill.charged)}"
+    elif charges and has_failed and ((bill.charged or 0.0) > 0 or bill.charged_units > 0):
+        yield f"a failed job was charged: {name}, {bill.amount}"
     elif charges == 1 and bill.noted is not None and abs(bill.noted - (bill.charged or 0.0)) > CENT_FRACTION:
-        yield f"price mismatch: {name} was charged {_dollars(bill.charged)}, expected {bill.noted:.4f}"
+        yield f"price mismatch: {name} was charged {bill.amount}, expected {bill.noted:.4f}"
+    elif charges and bill.noted_units is not None and not is_shared:
+        yield f"price mismatch: {name} was charged {bill.amount}, expected {bill.noted_units:g} units"

@@ -20,7 +20,7 @@ SERVICE = Service(
     media=MediaLimits(data_uri=True),
     lookup=LOG,
     balance=BALANCE,
-    ledger=LEDGER,
+    ledgers=(LEDGER,),
     key=KEY,
     prices=PRICES,
     durations=DURATIONS,

@@ -77,7 +77,7 @@ class Service:
     settle: float | None = None
     balance: Question[float] | None = None
     packs: TimedQuestion[tuple[ResourcePack, ...]] | None = None
-    ledger: Ledger | None = None
+    ledgers: tuple[Ledger, ...] = ()
     prices: Question[Prices] | None = None
     durations: Question[dict[str, Durations]] | None = None
     models: ModelList | None = None

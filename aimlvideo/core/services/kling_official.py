@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from aimlvideo.core.services import kling
-from aimlvideo.core.wires.kling_official import HELPER, LOOKUP, NAME, PACKS, KlingItself, signed_headers
+from aimlvideo.core.wires.kling_account import LEDGERS, PACKS
+from aimlvideo.core.wires.kling_official import HELPER, LOOKUP, NAME, KlingItself, signed_headers
 
 SERVICE = replace(
     kling.SERVICE,
@@ -20,4 +21,5 @@ SERVICE = replace(
     lookup=LOOKUP,
     helper=HELPER,
     packs=PACKS,
+    ledgers=LEDGERS,
 )

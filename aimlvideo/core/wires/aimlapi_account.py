@@ -62,8 +62,8 @@ def _log_has_more(answer: Answer) -> bool | None:
     return has_more if isinstance(has_more, bool) else None
 
 
-def _ledger_request(cursor: str | None = None) -> Request:
-    """Ask for a page of the ledger, newest first; `cursor` is the one that the page before named, as it stood there."""
+def _ledger_request(cursor: str | None, since: float, until: float) -> Request:
+    """Ask for a page of the whole ledger, newest first; `cursor` is as the page before named it."""
     query = (("limit", str(LEDGER_PAGE_ROWS)), *((("cursor", cursor),) if cursor else ()))
     return Request("GET", "/v2/billing/transactions", query)
 

@@ -126,8 +126,12 @@ class Query(Generic[P, T_co]):
 
 TimedQuestion = Query[[float], T_co]
 """It names the moment at which it is asked, in seconds since 1970."""
-Ledger = Query[[str | None], tuple[list[Charge], str | None]]
-"""The account's charges, newest first: a page for each cursor (None: the first), and the cursor of the next."""
+Ledger = Query[[str | None, float, float], tuple[list[Charge], str | None]]
+"""The account's charges: a page for each cursor (None: the first), and the cursor of the next.
+
+It is asked for by the moments between which they were made, in seconds since 1970; one that takes none gives the newest
+first.
+"""
 Helper = Query[[str, Mapping[str, Any]], dict[str, Any]]
 """Calls that prepare a job and answer at once: by name and parameters, and what one answers."""
 

@@ -1,4 +1,4 @@
-"""The official Kling API: the wire of its gateways at another root, signed requests, and what an account has left.
+"""The official Kling API: the wire of its gateways at another root, and signed requests.
 
 Source: the Kling API reference, March and September 2026.
 """
@@ -14,13 +14,12 @@ from typing import Any
 from aimlvideo.core.catalog.endpoints import endpoint_facts
 from aimlvideo.core.formatting import SecretText
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.money.account import ResourcePack
 from aimlvideo.core.wires.answers import Body
-from aimlvideo.core.wires.base import Generation, PathOf, Query, SharedChecks
+from aimlvideo.core.wires.base import Generation, PathOf, SharedChecks
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.core.wires.json_fields import as_cost, as_id, as_text, as_timestamp
+from aimlvideo.core.wires.json_fields import as_id
 from aimlvideo.core.wires.kling import Kling, helper_below
-from aimlvideo.core.wires.kling_answers import Task, read_data
+from aimlvideo.core.wires.kling_answers import Task
 from aimlvideo.core.wires.kling_tasks import TASKS, Tasks, possible_endpoints
 from aimlvideo.errors import Refused, Rejected, Unclear
 
@@ -43,14 +42,6 @@ MOST_TASKS = 20
 
 EARLIER = 5
 """Seconds by which a token is good before it was made: clocks differ."""
-
-COSTS_WINDOW = 90 * 86400.0
-"""Seconds back in which a pack was bought that is asked about."""
-_PACKS_FIELDS = {
-    "data.resource_pack_subscribe_infos": "a list",
-    "data.resource_pack_subscribe_infos[].resource_pack_name": "text",
-    "data.resource_pack_subscribe_infos[].remaining_quantity": "a number",
-}
 
 
 class KlingItself(Kling):
@@ -119,30 +110,6 @@ def _new_paths() -> tuple[str, ...]:
     return (f"{TASKS}/", *(f"/{name}/" for name in endpoints))
 
 
-def _packs_request(now: float) -> Request:
-    """Return the question about the packs of units that an account has; `now` is in seconds since 1970."""
-    span = (("start_time", str(int((now - COSTS_WINDOW) * 1000))), ("end_time", str(int(now * 1000))))
-    return Request("GET", "/account/costs", span)
-
-
-def _read_packs(answer: Answer) -> tuple[ResourcePack, ...]:
-    """Read the packs of units that an account has. Raises what an answer amounts to that names none."""
-    rows = read_data(answer).get("resource_pack_subscribe_infos")
-    if not isinstance(rows, list):
-        raise Unclear("the answer lists no resource packs", status=answer.status)
-    return tuple(_pack(row) for row in rows if isinstance(row, dict))
-
-
-def _pack(row: Mapping[str, Any]) -> ResourcePack:
-    return ResourcePack(
-        name=as_text(row.get("resource_pack_name")) or as_text(row.get("resource_pack_id")) or "unnamed",
-        status=as_text(row.get("status")) or "",
-        remaining=as_cost(row.get("remaining_quantity")),
-        total=as_cost(row.get("total_quantity")),
-        expires_at=as_timestamp(row.get("invalid_time")) or None,
-    )
-
-
 def _rows(answer: Answer) -> list[Any] | None:
     """Return the tasks in an answer that is a list of them; None where it is another one, or an error."""
     body = Body.of(answer)
@@ -161,4 +128,3 @@ def _read_found(answer: Answer, request_id: str) -> Generation | None:
 
 _TASKS = Tasks(ROOT, NAME)
 LOOKUP, HELPER = replace(_TASKS.lookup, read=_read_found, tasks=_TASKS.list), helper_below(ROOT)
-PACKS = Query(_packs_request, _read_packs, _PACKS_FIELDS)

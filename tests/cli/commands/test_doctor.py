@@ -35,7 +35,7 @@ async def test_the_sandbox_is_understood_in_every_answer(service: str) -> None:
         diagnosis = await diagnosis_of(sandbox.url, service)
         assert [finding for finding in diagnosis.findings if not finding.understood] == []
         assert diagnosis.is_well
-        assert len(diagnosis.findings) == {"aimlapi": 10, "kling": 2, "kling-official": 3}[service]
+        assert len(diagnosis.findings) == {"aimlapi": 10, "kling": 2, "kling-official": 5}[service]
         assert diagnosis.clock_offset is not None
         assert abs(diagnosis.clock_offset) < 60
         assert sandbox.stats()["posts"] == 0

@@ -34,6 +34,26 @@ def test_a_job_that_was_never_submitted_and_a_deposit_are_no_business_of_it() ->
     assert reconcile([planned], [charge(None, 100, "DEPOSIT")]).bills == ()
 
 
+def paid(name: str, noted: float | None, stage: Stage = Stage.SAVED, **more: object) -> Record:
+    return record(name, stage, None, cost_units=noted, **more)
+
+
+def units(name: str, amount: float) -> Charge:
+    return Charge(f"gen-{name}", 0.0, "MODEL_USAGE", 0.0, amount)
+
+
+def test_what_was_paid_out_of_packs_is_compared_in_units_also_where_one_pack_ended_in_between() -> None:
+    records = [paid("a", 2.4), paid("b", 1.0), paid("c", None)]
+    told = reconcile(records, [units("a", 2.4), units("b", 0.4), units("b", 0.6), units("c", 3.0)])
+    assert [(bill.job, bill.charged_units, bill.noted_units) for bill in told.bills] == [
+        ("a", 2.4, 2.4),
+        ("b", 1.0, 1.0),
+        ("c", 3.0, None),
+    ]
+    assert told.findings == ()
+    assert (told.total, told.total_units) == (0.0, pytest.approx(6.4))
+
+
 FAILED = GenerationFailed("moderated")
 
 
@@ -51,6 +71,10 @@ FAILED = GenerationFailed("moderated")
         ([], [charge("z")], "a charge without a job: 0.2000 USD for generation gen-z"),
         ([], [charge(None)], "a charge without a job: 0.2000 USD for generation without a reference"),
         ([record("a", Stage.FAILED, None, error=FAILED)], [charge("a")], "a failed job was charged: job 'a'"),
+        ([paid("a", 2.0)], [units("a", 2.4)], "job 'a' (generation gen-a) was charged 2.4 units, expected 2 units"),
+        ([paid("a", 2.4)], [units("a", 2.4), units("a", 2.4)], "was charged 2 times, 4.8 units in all"),
+        ([paid("a", None, Stage.FAILED, error=FAILED)], [units("a", 2.4)], "a failed job was charged: job 'a'"),
+        ([], [units("z", 2.4)], "a charge without a job: 2.4 units for generation gen-z"),
         ([record("a"), record("b", generation_id="gen-a")], [charge("a")], "one generation for two jobs: 'a' and 'b'"),
     ],
 )

@@ -154,8 +154,8 @@ def test_a_ledger_with_more_pages_and_no_way_to_them_is_not_taken_for_a_whole_on
 
 
 def test_the_ledger_is_asked_from_its_newest_page_on() -> None:
-    assert dict(LEDGER.request().query) == {"limit": "100"}
-    assert dict(LEDGER.request("a=b&c").query) == {"limit": "100", "cursor": "a=b&c"}
+    assert dict(LEDGER.request(None, 0.0, 1.0).query) == {"limit": "100"}
+    assert dict(LEDGER.request("a=b&c", 0.0, 1.0).query) == {"limit": "100", "cursor": "a=b&c"}
 
 
 @for_each(("body", "usd"), [(12.5, 12.5), ("12.5", 12.5), (0, 0.0), (-1, -1.0)])

@@ -99,15 +99,14 @@ def test_any_published_list_of_models_and_their_durations_is_read(told: Answer, 
 
 def test_every_question_of_the_client_has_documented_parameters_alone() -> None:
     assert SERVICE.balance is not None
-    assert SERVICE.ledger is not None
     assert SERVICE.log is not None
     assert SERVICE.prices is not None
     assert SERVICE.durations is not None
     assert SERVICE.models is not None
     requests = [
         SERVICE.balance.request,
-        SERVICE.ledger.request(None),
-        SERVICE.ledger.request("cursor"),
+        SERVICE.ledgers[0].request(None, 0.0, 1.0),
+        SERVICE.ledgers[0].request("cursor", 0.0, 1.0),
         SERVICE.log.request(0, 1, 0),
         SERVICE.prices.request,
         SERVICE.durations.request,
