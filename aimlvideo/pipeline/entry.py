@@ -131,6 +131,8 @@ class Entry:
     ended: bool = False
     late_refusals: int = 0
     """How often the service took this job and later said that it had no slot for it."""
+    failed: Progress | None = None
+    """What a job that is tried again has come to, where its generation is asked about first."""
     bought: bool = False
     """Whether it counts among those that are bought and not yet taken by the reader."""
 

@@ -17,21 +17,12 @@ from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import OwnIds
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.wires.answers import State
-from aimlvideo.errors import (
-    ContentRefused,
-    InvalidJobs,
-    NotAccepted,
-    OutOfPatience,
-    Problem,
-    Refused,
-    ServiceError,
-    Unclear,
-)
+from aimlvideo.errors import InvalidJobs, NotAccepted, OutOfPatience, Problem, Refused, ServiceError, Unclear
 from aimlvideo.pipeline.crew import Crew
 from aimlvideo.pipeline.entry import Entry, contained
 from aimlvideo.pipeline.limiters import RateGate
 from aimlvideo.pipeline.pipeline import Pipeline
-from aimlvideo.pipeline.retries import may_have_completed, taken_up_since
+from aimlvideo.pipeline.retries import taken_up_since
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.files.output_folders import is_saved
 
@@ -60,8 +51,6 @@ class Feed:
     """Those of all runs into the journal, as far as this process knows them."""
     legacy: bool = False
     _admitted: deque[Entry] = field(default_factory=deque)
-    _failed_before: dict[Entry, Progress] = field(default_factory=dict)
-    """Jobs that are tried again, and whose generations are asked about first."""
 
     def __post_init__(self) -> None:
         self._free = asyncio.Semaphore(PARALLEL_SUBMISSIONS)
@@ -92,39 +81,15 @@ class Feed:
         return self._admitted.popleft() if self._admitted else None
 
     async def _submit(self, entry: Entry) -> None:
-        failed = self._failed_before.pop(entry, None)
+        failed = entry.failed
         try:
             with contained(entry):
                 if failed is None:
                     await self.pipeline.submit(entry)
-                elif not await self._takes_up(entry, failed):
-                    if not entry.ended and await self._validate(entry):
-                        await self.pipeline.resubmit(entry)
-                    self._keep_failure(entry, failed)
+                elif not await self._takes_up(entry, failed) and not entry.ended and await self._validate(entry):
+                    await self.pipeline.resubmit(entry)
         finally:
             self._free.release()
-
-    def _keep_failure(self, entry: Entry, failed: Progress) -> None:
-        """Let a job that could not be sent again stay with the generation that has failed: it may be completed yet."""
-        now, journal = entry.progress, self.run.spec.journal
-        was_sent = now.generation_id is not None or now.stage not in (Stage.PLANNED, Stage.FAILED)
-        # What moderation refused is tried again with another picture only, and so as another clip.
-        if not entry.moved or was_sent or isinstance(now.error, ContentRefused):
-            return
-        record = journal.find(entry.job.id)
-        if record is not None and record.progress.is_unmoved_since(now):
-            # What it was charged is in the sum of what was spent, as that of a submission that was replaced.
-            journal.step(record.job, failed._replace(error=now.error or failed.error, cost_usd=None))
-
-    def _is_asked_about_first(self, entry: Entry) -> bool:
-        """Tell whether a job is tried again whose generation the service may have completed since it failed."""
-        if not self.run.spec.retries or entry.progress.stage is not Stage.PLANNED:
-            return False
-        record = self.run.spec.journal.find(entry.job.id)
-        if record is None or not may_have_completed(record):
-            return False
-        self._failed_before[entry] = record.progress
-        return True
 
     async def _takes_up(self, entry: Entry, failed: Progress) -> bool:
         """Wait for the generation that a job failed with, where the service has completed it by now, or renders it."""
@@ -235,11 +200,11 @@ class Feed:
 
         A clip that may be there already needs none of that: its model may be gone by now.
         """
-        is_asked_about_first = self._is_asked_about_first(entry)
+        is_asked_about_first = entry.failed is not None and entry.progress.stage is Stage.PLANNED
         if not is_asked_about_first and not await self._validate(entry):
             return False
         await self.run.may_buy(entry)
-        if is_asked_about_first and not (entry.ended or self._failed_before[entry].cost_usd):
+        if is_asked_about_first and not (entry.ended or (entry.failed and entry.failed.cost_usd)):
             # Until the answer is there: it may be charged by now, and another job would be bought beside it. Not before
             # it may be asked about: one that waits for money would wait for it, and it for that one.
             self.run.promise(entry)

@@ -20,10 +20,11 @@ from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
 from aimlvideo.core.money.budget import Budget, Counts, Verdict
 from aimlvideo.core.run_stats import RunStats
-from aimlvideo.errors import DiskFailed, OverBudget, UsageError, VideoError
+from aimlvideo.errors import ContentRefused, DiskFailed, OverBudget, UsageError, VideoError
 from aimlvideo.pipeline.crew import Crew
 from aimlvideo.pipeline.entry import Entry, RunSpec
 from aimlvideo.pipeline.limiters import Limiters
+from aimlvideo.pipeline.retries import may_have_completed
 from aimlvideo.shell import clock
 from aimlvideo.shell.dataframe import to_frame
 from aimlvideo.shell.journal.base import Journal
@@ -190,6 +191,9 @@ class Run:
         while len(self.entries) + len(self._results) >= self.spec.window and not self.closed:
             await self._room_changed.wait()
         entry = Entry(record.job, record.progress, self)
+        if self.spec.retries and record.progress.stage is Stage.PLANNED:
+            known = self.spec.journal.find(record.job.id)
+            entry.failed = known.progress if known is not None and may_have_completed(known) else None
         self.entries.add(entry)
         self.stats.job_entered(record.job, record.progress)
         return entry
@@ -303,6 +307,7 @@ class Run:
         if entry.ended and not (self.closed and entry in self.entries and entry.progress.stage in ENDED):
             return
         entry.ended = True
+        self._keep_failure(entry)
         self.entries.discard(entry)
         progress = entry.progress if error is None else entry.progress._replace(error=error)
         self._settle(entry)
@@ -324,6 +329,16 @@ class Run:
         self._result_ready.set()
         for watch in self.ended_watchers:
             watch(entry)
+
+    def _keep_failure(self, entry: Entry) -> None:
+        """Let a job that could not be sent again stay with the generation that has failed: it may be completed yet."""
+        failed, now = entry.failed, entry.progress
+        was_sent = now.generation_id is not None or now.stage not in (Stage.PLANNED, Stage.FAILED)
+        # What moderation refused is tried again with another picture only, and so as another clip.
+        if failed is None or not entry.moved or was_sent or isinstance(now.error, ContentRefused):
+            return
+        # What it was charged is in the sum of what was spent, as that of a submission that was replaced.
+        self.spec.journal.step(entry.job, failed._replace(error=now.error or failed.error, cost_usd=None))
 
     def start_soon(self, work: Callable[[Entry], Coroutine[Any, Any, None]], entry: Entry) -> None:
         """Go on with a job in a task of this run."""

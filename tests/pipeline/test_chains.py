@@ -12,9 +12,11 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from aimlvideo import Stage
-from aimlvideo.errors import InvalidJobs, ParentFailed, ParentUnfinished
+from aimlvideo.core.jobs.file_names import JOURNAL
+from aimlvideo.errors import GenerationFailed, InvalidJobs, ParentFailed, ParentUnfinished, Rejected
 from aimlvideo.pipeline import chains
 from aimlvideo.shell.files.object_stores import _working_folder
+from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.views.snapshot import RunWatcher
 from tests.fakes import JOB, FakeClient, FakeService, answer, jobs, quick_downloads, run_all
 
@@ -130,6 +132,27 @@ async def test_a_job_may_take_two_frames_of_one_parent(tmp_path: Path, quick: li
     assert results["b"].stage is Stage.SAVED
     assert Counter(quick) == Counter([("a.mp4", "last"), ("a.mp4", "first")])
     assert service.bodies[1].keys() >= {"image_url", "tail_image_url"}
+
+
+async def test_a_failed_child_whose_parent_fails_when_both_are_tried_again_is_asked_about_the_next_time(
+    tmp_path: Path,
+) -> None:
+    service = FakeService()
+    service.broken = {"gen-1": "out of paint"}
+    async with FakeClient(service) as client:
+        await run_all(client, [shot("a"), shot("b", "a")], output=tmp_path)
+        service.broken["gen-0"] = "out of paint"
+        async with open_journal(tmp_path / JOURNAL) as journal:
+            (saved,) = (record for record in journal.all_jobs() if record.job.id == "a")
+            error = GenerationFailed("out of paint")
+            journal.step(saved.job, saved.progress._replace(stage=Stage.FAILED, error=error, file=None, cost_usd=None))
+        service.posts.append(answer(400, {"message": "Body validation error"}))
+        async with client.resume(tmp_path, retry_failed=True) as run:
+            assert [type(result.error) async for result in run] == [Rejected, ParentFailed]
+        service.broken.clear()
+        async with client.resume(tmp_path, retry_failed=True) as run:
+            assert [result.generation_id async for result in run] == ["gen-0", "gen-1"]
+    assert len(service.accepted) == 2
 
 
 async def test_a_second_line_of_a_parent_s_id_does_not_end_the_wait_for_the_first(tmp_path: Path) -> None:
