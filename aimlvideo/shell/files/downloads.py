@@ -442,6 +442,7 @@ class _Pace:
 def _open_to_write(path: Path, *, new: bool) -> int:
     """Open a file, one that is there already or a `new` one; a symbolic link gives way to a file in its place."""
     flags = os.O_WRONLY | (os.O_CREAT if new else 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    flags |= getattr(os, "O_NONBLOCK", 0)  # a pipe in its place is refused at once, and not waited for
     if not hasattr(os, "O_NOFOLLOW"):
         drop_link(path)
     try:

@@ -365,6 +365,13 @@ async def test_a_clip_that_comes_in_small_pieces_is_known_for_one(
     assert path.read_bytes() == MP4
 
 
+def test_a_page_that_comes_in_small_pieces_is_known_for_none_at_once(path: Path) -> None:
+    download = Download(None, "https://example.com/a.mp4", path)  # type: ignore[arg-type]  # nothing is asked
+    download._sniff(PAGE[:3])
+    with pytest.raises(DownloadFailed, match="sent no video: it begins with b'<!DOCTYPE html"):
+        download._sniff((PAGE * 10)[3:])
+
+
 async def test_more_than_was_promised_is_not_kept(session: aiohttp.ClientSession, path: Path) -> None:
     host = Host(cut(1000), says(206, MP4[1000:] + b"more", Content_Range=f"bytes 1000-{len(MP4) - 1}/{len(MP4)}"))
     await fetched(session, host, path)
@@ -523,6 +530,14 @@ async def test_a_folder_of_the_clip_s_name_is_left_alone(session: aiohttp.Client
             await Download(session, url, path).fetch()
     assert files(path) == ["clip.mp4"]
     assert path.is_dir()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names")
+async def test_a_pipe_in_the_place_of_a_half_clip_is_not_waited_for(session: aiohttp.ClientSession, path: Path) -> None:
+    os.mkfifo(path.with_name("clip.mp4.part"))
+    async with served(Host()) as url:
+        with pytest.raises(DiskFailed, match="cannot be written"):
+            await asyncio.wait_for(Download(session, url, path).fetch(), 10)
 
 
 @pytest.mark.parametrize("step", ["write", "sync", "rename"])

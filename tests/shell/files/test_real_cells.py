@@ -41,6 +41,7 @@ HEADER = "model,prompt,duration\n"
         ("duration", "1,000", "1,000"),
         ("duration", "7 s", "7 s"),
         ("duration", "five", "five"),
+        ("seed", "5,0", "5"),
         ("resolution", "1080P", "1080p"),
         ("resolution", "720", "720p"),
         ("resolution", "HD", "HD"),

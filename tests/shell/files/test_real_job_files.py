@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from aimlvideo.core.catalog.catalog import load_catalog
+from aimlvideo.core.jobs.job import DEEPEST
 from aimlvideo.errors import Problem, SettingsError
 from aimlvideo.shell.files import job_files
 from aimlvideo.shell.files.job_files import JobDefaults, JobFile
@@ -232,6 +233,15 @@ def test_a_file_that_cannot_be_read_is_refused_in_one_message(tmp_path: Path, na
     path.write_bytes(content)
     _, problems = read(path)
     assert [f"{where}: {problem}" for where, problem in problems] == [message]
+
+
+@for_each("ending", ["json", "jsonl"])
+@for_each("levels", [DEEPEST, DEEPEST + 1])
+def test_a_job_is_as_deep_in_an_array_as_on_a_line_of_its_own(tmp_path: Path, ending: str, levels: int) -> None:
+    line = '{"model": "m", "x": ' + "[" * (levels - 1) + "]" * (levels - 1) + "}"
+    (tmp_path / f"jobs.{ending}").write_text(line if ending == "jsonl" else f"[{line}]")
+    jobs, problems = read(tmp_path / f"jobs.{ending}")
+    assert (len(jobs), len(problems)) == ((1, 0) if levels == DEEPEST else (0, 1))
 
 
 def test_a_windows_encoding_is_guessed_and_said(tmp_path: Path) -> None:

@@ -34,7 +34,11 @@ class Database:
 
     away: int = 0
     columns: int = 5
+    answers: int = 1
     statements: list[tuple[float, str]] = field(default_factory=list)
+    values: list[tuple[Any, ...]] = field(default_factory=list)
+    on_statement: Callable[[], None] = lambda: None
+    """Called once, at the first statement."""
     description: object = None
 
     @asynccontextmanager
@@ -43,12 +47,15 @@ class Database:
 
     async def execute(self, statement: str, values: Any = ()) -> Database:
         self.statements.append((anyio.current_time(), statement))
+        self.values.append(tuple(values))
+        if len(self.statements) == 1:
+            self.on_statement()
         if len(self.statements) <= self.away:
             raise AWAY
         return self
 
     async def fetchall(self) -> list[tuple[Any, ...]]:
-        return [("one", None, None, None, None)[: self.columns]]
+        return [("one", None, None, None, None)[: self.columns]] * self.answers
 
 
 def journal_of(database: Any, owner: str | None = None) -> PostgresJournal:
@@ -96,6 +103,32 @@ async def test_whose_jobs_are_ours_is_not_asked_when_the_database_has_just_writt
     journal._sure_at -= 2 * journal.lease
     await written(journal)
     assert len(database.statements) == 1
+
+
+@for_each("place", ["_waiting", "_being_written"])
+async def test_a_job_is_taken_when_what_was_noted_of_it_before_is_written(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, waits = Database(answers=0), []
+    journal = journal_of(database, "worker")
+
+    async def synced() -> None:
+        waits.append(len(database.statements))
+
+    monkeypatch.setattr(journal, "synced", synced)
+    getattr(journal, place)["one"] = SENT
+    await journal.take(["two"])
+    assert waits == []
+    await journal.take(["two", "one"])
+    assert waits == [1]
+
+
+async def test_a_submission_that_is_replaced_while_it_cannot_be_written_is_kept() -> None:
+    database, job = Database(away=1), VideoJob("m", id="one")
+    journal = journal_of(database)
+    database.on_statement = lambda: journal.step(job, Progress().to(Stage.SUBMITTING, request_id="av-2"))
+    await written(journal)
+    assert ("one", "av-1") in [values[:2] for values in database.values]
 
 
 async def test_what_was_charged_nothing_says_nothing_of_the_price_of_its_model() -> None:

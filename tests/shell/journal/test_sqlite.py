@@ -25,7 +25,6 @@ from aimlvideo.core.jobs.stages import STAGES, Stage
 from aimlvideo.errors import InvalidJobs, JournalError, Problem, VideoError
 from aimlvideo.shell.journal.sqlite import SqliteJournal, open_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
-from aimlvideo.shell.journal.sqlite_transactions import GATHERING
 from tests.cases import for_each
 
 LINK = "https://cdn.example.com/clips/1/video.mp4?Expires=1790000000&Signature=".ljust(120, "x")
@@ -127,6 +126,21 @@ async def test_a_content_that_changed_under_its_id_is_refused_by_its_name(path: 
         with pytest.raises(InvalidJobs, match=r"job 'a': duration: .*\(duration, prompt changed\)"):
             journal.plan(named("a", prompt="hills", duration=10))
         assert journal.plan(named("a", duration=5, prompt="waves")).job.id == "a"
+
+
+async def test_another_content_under_an_id_of_the_same_run_changes_nothing(journal: SqliteJournal) -> None:
+    journal.plan(named("a", prompt="waves"))
+    with pytest.raises(InvalidJobs, match="prompt changed"):
+        journal.plan(named("a", prompt="hills"))
+    assert journal.find("a") == Record(named("a", prompt="waves"), Progress())
+
+
+async def test_what_would_be_told_again_is_committed_each_time(journal: SqliteJournal, path: Path) -> None:
+    with read_journal(path) as reader:
+        for name in ("a", "b"):
+            journal.plan(named(name))
+            await anyio.sleep(0.1)
+            assert reader.find(name) is not None
 
 
 async def test_an_id_that_somebody_chose_is_good_for_one_job_of_a_run(path: Path) -> None:
@@ -446,10 +460,11 @@ async def test_whoever_is_cancelled_as_its_turn_to_sync_comes_holds_nobody_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with open_journal(tmp_path / "journal.sqlite3") as journal:
-        commits, disk_is_free = journal._commits, asyncio.Event()
+        commits, is_at_disk, disk_is_free = journal._commits, asyncio.Event(), asyncio.Event()
         to_disk, wake = commits._to_disk, commits._wake_waiters
 
         async def held_up(wal: int) -> None:
+            is_at_disk.set()
             await disk_is_free.wait()
             await to_disk(wal)
 
@@ -460,7 +475,7 @@ async def test_whoever_is_cancelled_as_its_turn_to_sync_comes_holds_nobody_up(
         monkeypatch.setattr(commits, "_to_disk", held_up)
         async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
             first = tasks.create_task(write("first"))
-            await asyncio.sleep(3 * GATHERING)
+            await is_at_disk.wait()  # a wait of some milliseconds may be over before the first one gathers no more
             second, third = (tasks.create_task(write(name)) for name in ("second", "third"))
             await asyncio.sleep(0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -556,6 +557,18 @@ async def test_a_journal_that_is_overwritten_is_written_back_from_memory_also_wh
         record = written_back.find("a")
     assert record is not None
     assert record.progress.generation_id == "gen-1"
+
+
+async def test_a_journal_whose_folder_is_deleted_under_its_run_is_written_back_there(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "journal.sqlite3"
+    path.parent.mkdir()
+    async with open_journal(path) as journal:
+        journal.plan(named("a"))
+        journal.step(named("a"), Progress(Stage.RENDERING, generation_id="gen-1"))
+        await journal.synced()
+        shutil.rmtree(path.parent)
+    with read_journal(path) as written_back:
+        assert written_back.by_generation("gen-1") is not None
 
 
 @pytest.mark.parametrize("replaced", [False, True])
