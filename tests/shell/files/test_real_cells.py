@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +43,7 @@ HEADER = "model,prompt,duration\n"
         ("duration", "7 s", "7 s"),
         ("duration", "five", "five"),
         ("seed", "5,0", "5"),
+        ("seed", "1,000", "1,000"),
         ("resolution", "1080P", "1080p"),
         ("resolution", "720", "720p"),
         ("resolution", "HD", "HD"),
@@ -54,6 +56,7 @@ HEADER = "model,prompt,duration\n"
         ("aspect_ratio", "1-1", "1:1"),
         ("aspect_ratio", "2026-01-01 00:00:00", "1:1"),
         ("aspect_ratio", "01. Jan", "1:1"),
+        ("aspect_ratio", "Jan 1", "1:1"),
         ("aspect_ratio", "landscape", "landscape"),
         ("enhance_prompt", "WAHR", True),
         ("enhance_prompt", "FALSCH", False),
@@ -403,6 +406,20 @@ def test_what_a_sheet_hides_or_leaves_elsewhere_is_said(tmp_path: Path) -> None:
     assert all(problem.warning for _, problem in problems)
     assert "one sheet: 'Sheet' is read, the first with a table, got also More shots" in remarks
     assert "1 hidden row is read too (delete what is not wanted)" in remarks
+
+
+def test_a_picture_in_a_sheet_is_said_not_to_be_read_and_refuses_nothing(tmp_path: Path) -> None:
+    drawing = pytest.importorskip("openpyxl.drawing.image")
+
+    def fill(book: Any, sheet: Any) -> None:
+        sheet.append(["Model", "Prompt"])
+        sheet.append([TEXT, "Waves"])
+        sheet.add_image(drawing.Image(io.BytesIO(picture())), "C1")
+
+    jobs, [(_, remark)] = read(workbook(tmp_path, fill))
+    assert [job["prompt"] for job in jobs] == ["Waves"]
+    assert remark.warning
+    assert "those in the sheet itself are not read" in str(remark)
 
 
 def add_chart(book: Any, sheet: Any) -> None:

@@ -180,6 +180,12 @@ REFUSED: dict[str, tuple[str, bytes, str]] = {
         b'model,prompt\nalibaba/wan-2-6-t2v,"a\nb\nc"\nalibaba/wan-2-6-t2v,Waves,wind\n',
         "jobs.csv:5: 2 cells, one for each column, got 3 (put a cell with a comma in it in quotation marks)",
     ),
+    "no header": (
+        "csv",
+        b"\nWaves,5\nWind,5\n",
+        "jobs.csv:2: a header that names the columns, got 'Waves, 5' "
+        "(name the columns: model, prompt, image_url, duration and the like)",
+    ),
     "no model": (
         "csv",
         b"prompt\nWaves\n",
@@ -464,6 +470,14 @@ def test_standard_input_is_read_in_every_form(
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
     assert read("-") == (jobs, [])
+
+
+def test_what_a_stream_has_said_is_read_as_often_as_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(json.dumps(WAVES).encode())))
+    with JobFile("-").kept() as file:
+        for _ in range(2):
+            with file.lines(CATALOG) as lines:
+                assert [line for _, line in lines] == [WAVES]
 
 
 def test_a_pipe_under_a_name_is_read_too(tmp_path: Path) -> None:

@@ -21,8 +21,16 @@ from aimlvideo.core.formatting import without_upload_signatures
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import OutOfPatience, SettingsError, UploadFailed, UsageError
 from aimlvideo.sandbox import Sandbox
+from aimlvideo.shell import clock
 from aimlvideo.shell.files.object_stores import ObjectStore
-from aimlvideo.shell.files.uploads import Uploads, UploadStore, _upload_folder, _validity
+from aimlvideo.shell.files.uploads import (
+    FOLDER_FACT,
+    Uploads,
+    UploadStore,
+    _needed_validity,
+    _upload_folder,
+    _validity,
+)
 from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.shell.journal.sqlite import open_journal
 from tests.cases import for_each
@@ -340,6 +348,18 @@ async def test_a_store_or_a_journal_that_fails_at_the_end_fails_no_run(
     assert results["a"].stage is Stage.SAVED
     assert f"Later: aimlvideo uploads {PLACE} --remove" in caplog.text
     assert "uploaded files stay in" in caplog.text
+
+
+@for_each("more", [-1, 1])
+async def test_a_folder_of_an_earlier_run_is_used_only_while_its_links_are_valid_for_long_enough(
+    folder: Path, more: int
+) -> None:
+    earlier = _upload_folder(clock.wall() + _needed_validity(60) + 10 * more, "0" * 12)
+    async with open_journal(folder / f"{more}.sqlite3") as journal:
+        journal.note(f"{FOLDER_FACT}{PLACE}/{earlier}", "")
+        uploads = Uploads.of_journal(UploadStore(PLACE), journal, 60)
+        await uploads.prepare()
+        assert (uploads._folder == earlier) is (more > 0)
 
 
 def test_a_link_is_valid_for_twice_the_timeout_and_an_hour_in_a_queue() -> None:
