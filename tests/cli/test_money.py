@@ -511,6 +511,20 @@ def test_a_clip_whose_file_was_deleted_is_fetched_again_and_not_bought(
     assert len(service.accepted) == 2
 
 
+def test_a_clip_that_moderation_refused_when_it_was_made_is_bought_again_only_by_again(
+    command: Command, service: FakeService
+) -> None:
+    service.broken["gen-0"] = {"message": "blocked by moderation", "code": "content_policy_violation"}
+    assert command(*ONE).exit_code == 1
+    refused = command(*ONE)
+    assert refused.exit_code == 2
+    assert "moderation refused this clip, so nothing was bought: content_policy_violation" in refused.output
+    assert command(*ONE, "--again", "--max-spend", 0.1).exit_code == 2
+    assert len(service.accepted) == 1
+    assert command(*ONE, "--again").exit_code == 0
+    assert len(service.accepted) == 2
+
+
 @pytest.mark.parametrize("is_saved_first", [True, False])
 def test_a_clip_that_the_service_has_no_more_is_bought_again_only_by_again(
     command: Command, service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_saved_first: bool

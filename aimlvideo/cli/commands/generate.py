@@ -53,7 +53,7 @@ from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Standing, Verdict, checked_limit
 from aimlvideo.errors import GenerationFailed, LinkDead, Rejected, UsageError, VideoError
-from aimlvideo.pipeline.retries import may_have_completed
+from aimlvideo.pipeline.retries import is_still_refused, may_have_completed
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.private_files import refuse_special
@@ -161,17 +161,22 @@ class _ClipJournal:
         with read_journal(self.path) as opened:
             return list(opened.all_jobs())
 
-    def stage_in(self, records: Sequence[Record]) -> Stage:
-        """Return where this clip stands among them: planned, where it is none of them."""
-        stages = (progress.stage for job, progress in records if job.id == self.job.id)
-        return next(stages, Stage.PLANNED)
+    def record_in(self, records: Sequence[Record]) -> Record:
+        """Return how this clip stands among them: as planned, where it is none of them."""
+        return next((one for one in records if one.job.id == self.job.id), Record(self.job, Progress()))
 
     def refuse_to_buy_again(self, records: Sequence[Record]) -> None:
-        """Raise UsageError where the clip is there, or one by other words was begun: it would be paid and be lost."""
-        if self.output.exists() and self.stage_in(records) in (Stage.PLANNED, *ENDED):
+        """Raise UsageError where the clip is there, was refused, or one by other words was begun: it would be lost."""
+        own = self.record_in(records)
+        if self.output.exists() and own.progress.stage in (Stage.PLANNED, *ENDED):
             raise UsageError(
                 f"{self.output} already exists, so nothing was bought. To buy the clip once more and replace the file: "
                 f"{command_again()} --again"
+            )
+        if is_still_refused(own):
+            raise UsageError(
+                f"moderation refused this clip, so nothing was bought: {own.progress.error}. Expected other words, or "
+                f"another picture; to buy it as it is: {command_again()} --again"
             )
         unfinished = [one for one in records if one.progress.has_attempt and one.progress.stage not in ENDED]
         others = [record for record in unfinished if record.job.id != self.job.id]
@@ -195,14 +200,13 @@ class _ClipJournal:
             journal.step(record.job, saved)
 
     async def plan_anew(self, client: VideoClient) -> None:
-        """Let a clip that is saved be bought once more; its generation's id stays in the client's journal."""
+        """Let a clip that is saved, or was refused, be bought once more; its generation's id stays in the journal."""
         async with client.run([]) as run:
             run.spec.journal.step(self.job, Progress())
 
     @asynccontextmanager
-    async def opened_run(self, client: VideoClient, stage: Stage, limit: float | None) -> AsyncIterator[Run]:
+    async def opened_run(self, client: VideoClient, limit: float | None, *, has_failed: bool) -> AsyncIterator[Run]:
         """Give the run of this clip; where it failed, the service is asked for that generation before it is bought."""
-        has_failed = stage is Stage.FAILED
         async with client.run([]) as planning:
             # What the file's other clips cost, or this one when it failed, is none of what it costs now.
             planning.budget.spending.count_anew()
@@ -257,11 +261,12 @@ def make_one(
     _check_output(output)
     journal = _ClipJournal(None if sandbox else output.with_name(clip_journal_name(output.name)), job, output)
     records = journal.records()
-    stage = journal.stage_in(records)
+    record = journal.record_in(records)
     if not again:
         journal.refuse_to_buy_again(records)
-    is_saved = stage is Stage.SAVED
-    is_new = stage is Stage.PLANNED or (is_saved and again)
+    stage, is_saved = record.progress.stage, record.progress.stage is Stage.SAVED
+    is_anew = again and (is_saved or is_still_refused(record))
+    is_new = stage is Stage.PLANNED or is_anew
     if is_new:
         _say_what_is_odd(job, settings, terminal)
 
@@ -271,9 +276,11 @@ def make_one(
             # clip. One that was sent may turn out as never accepted, and is sent again then: within the limit of now.
             if is_new and max_spend is not None:
                 await _refuse_above(max_spend, client, job, terminal)
-            if is_new and is_saved:
+            if is_anew:
                 await journal.plan_anew(client)
-            async with journal.opened_run(client, stage, None if is_new else max_spend) as results:
+            async with journal.opened_run(
+                client, None if is_new else max_spend, has_failed=stage is Stage.FAILED and not is_anew
+            ) as results:
                 result = await anext(results)
                 if is_saved and not is_new:
                     terminal.say(f"{output} is gone: its clip, which is paid, is fetched again")
