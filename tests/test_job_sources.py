@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from aimlvideo import VideoJob
 from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.errors import InvalidJobs, Problem
 from aimlvideo.pipeline.job_sources import job_of_mapping
@@ -103,3 +104,12 @@ async def test_a_collection_of_prompts_ends_saved_each_once(
     assert len(results) == len({body["prompt"] for body in service.bodies}) == count
     assert len(list((tmp_path / "clips").glob("*.mp4"))) == count
     assert not any("category" in body for body in service.bodies)
+
+
+async def test_the_id_of_a_job_is_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    worked_out, digest = list[VideoJob](), VideoJob.digest
+    monkeypatch.setattr(VideoJob, "digest", lambda job: worked_out.append(job) or digest(job))
+    async with FakeClient(FakeService()) as client:
+        results = await run_all(client, [{"model": TEXT, "prompt": "Waves"}])
+    assert [result.job.derived for result in results.values()] == [True]
+    assert len(worked_out) == 2, "once as it is read, and once by this test: all of a job may be 100 MB"

@@ -355,7 +355,7 @@ def _plan(journal: SyncPostgresJournal, reader: JobReader, lines: Iterator[Line]
     names = []
     for place, job, params in reader.jobs(lines):
         try:
-            names.append(journal.plan(job, distinct=job.derived, price=tally.add(job.model, params)).job.id)
+            names.append(journal.plan(job, distinct=True, price=tally.add(job.model, params)).job.id)
         except InvalidJobs as error:
             reader.problems += (replace(problem, where=place) for problem in error.problems)
     return names

@@ -259,7 +259,7 @@ class JobList:
             if problems := list(chain_problems(jobs, lambda name: journal.find(name) is not None)):
                 raise InvalidJobs(problems)
             with journal.planning(queue):
-                ids = [journal.plan(job, distinct=job.derived).job.id for job in jobs]
+                ids = [journal.plan(job, distinct=True).job.id for job in jobs]
             enqueue_stranded(journal.db, ids)
             return ids
 

@@ -115,7 +115,7 @@ def _planned(job: VideoJob, spec: RunSpec, catalog: Catalog, *, local_files: boo
             _refuse_paths(job)
         if spec.name:
             _refuse_unknown_fields(spec.name, job, catalog)
-        return spec.journal.plan(job, distinct=job.derived, run=spec.number)
+        return spec.journal.plan(job, distinct=True, run=spec.number)
     except InvalidJobs as error:
         return Record(job, Progress(Stage.FAILED, error=error))
 

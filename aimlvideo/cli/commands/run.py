@@ -219,7 +219,7 @@ class Planner:
             if template:
                 fields.update(params, reader.params_of(job))
             try:
-                planned = journal.plan(job, distinct=job.derived)
+                planned = journal.plan(job, distinct=True)
             except InvalidJobs as error:
                 reader.problems += (replace(problem, where=where) for problem in error.problems)
             else:

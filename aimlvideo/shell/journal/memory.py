@@ -45,7 +45,7 @@ class InMemoryJournal:
     def plan(self, job: VideoJob, *, distinct: bool = False, run: int | None = None) -> Record:
         """Take a new job in, or return one that is under way as it is. Raises InvalidJobs as every journal does."""
         run = self._run if run is None else run
-        if distinct and job.derived and self._runs.get(job.id) == run:
+        if distinct and self._runs.get(job.id) == run and job.derived:
             job = job.with_id(self._copies.next_id(job.id, run, lambda name: self._runs.get(name) == run))
         record = self._records.get(job.id)
         if record is None:
