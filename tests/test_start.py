@@ -22,8 +22,9 @@ EXTRAS = (
 RARE = {"aiohttp.web", "mutagen", "imagesize", "filelock", "jinja2", *EXTRAS}
 """What no short command needs, and no client before its first clip."""
 UNUSED_BY_A_CLIENT = {
-    "csv", "ijson", "pydantic_core", "rich", "sqlite3", "statistics", "zipfile",
-    "aimlvideo.shell.files.job_files", "aimlvideo.shell.files.uploads", "aimlvideo.shell.journal.sqlite",
+    "csv", "fractions", "ijson", "pydantic_core", "rich", "sqlite3", "statistics", "zipfile",
+    "aimlvideo.shell.files.job_files", "aimlvideo.shell.files.uploads", "aimlvideo.shell.files.video",
+    "aimlvideo.shell.journal.sqlite",
 }  # fmt: skip
 """What a client needs for a job file, a journal or uploads, and not before it is given one."""
 CLIENT = "import aimlvideo; aimlvideo.VideoClient"

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -30,8 +30,10 @@ from aimlvideo.errors import (
 from aimlvideo.pipeline.entry import Entry, contained
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.files.private_files import replacing
-from aimlvideo.shell.files.video import When, frame_png
 from aimlvideo.shell.http.retrying import retrying
+
+if TYPE_CHECKING:
+    from aimlvideo.shell.files.video import When
 
 FRAMES = "frames"
 """The folder of the frames that were taken, beside the clips."""
@@ -258,5 +260,7 @@ def _take_frame(clip: Path, when: When, path: Path) -> None:
     if path.is_file() and path.stat().st_mtime >= clip.stat().st_mtime:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
+    from aimlvideo.shell.files.video import frame_png  # noqa: PLC0415 - few runs take frames
+
     with replacing(path) as part:
         part.write_bytes(frame_png(clip, when))

@@ -14,7 +14,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from aimlvideo import Stage
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.errors import GenerationFailed, InvalidJobs, ParentFailed, ParentUnfinished, Rejected
-from aimlvideo.pipeline import chains
+from aimlvideo.shell.files import video
 from aimlvideo.shell.files.object_stores import _working_folder
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.views.snapshot import RunWatcher
@@ -32,7 +32,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
         return b"\x89PNG\r\n\x1a\n" + clip.read_bytes()
 
     quick_downloads(monkeypatch)
-    monkeypatch.setattr(chains, "frame_png", frame)
+    monkeypatch.setattr(video, "frame_png", frame)
     return taken
 
 

@@ -12,6 +12,7 @@ from aimlvideo import Stage
 from aimlvideo.errors import OutOfPatience, Unclear
 from aimlvideo.pipeline import chains, download
 from aimlvideo.sandbox.pictures import sample_picture
+from aimlvideo.shell.files import video
 from tests.fakes import JOB, FakeClient, FakeService, answer, jobs, quick_downloads, run_all
 
 pytestmark = pytest.mark.usefixtures("no_threads")
@@ -120,7 +121,7 @@ async def test_a_frame_that_cannot_be_taken_leaves_its_job_planned_and_ends_no_o
         assert results["second"].stage is Stage.PLANNED
         assert str(error.args[-1]) in str(results["second"].error)
         assert "third" not in results or "'second'" in str(results["third"].error)
-        monkeypatch.setattr(chains, "frame_png", lambda clip, when: sample_picture("a frame", (320, 320)))
+        monkeypatch.setattr(video, "frame_png", lambda clip, when: sample_picture("a frame", (320, 320)))
         later = await run_all(client, chain, output=tmp_path)
     assert [later[name].stage for name in ("second", "third")] == [Stage.SAVED, Stage.SAVED]
     assert len(service.posted_at) == 3

@@ -38,8 +38,9 @@ from aimlvideo.core.jobs.request_ids import id_prefix
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import JournalError, Unclear, UsageError, VideoError
-from aimlvideo.pipeline import chains, download
+from aimlvideo.pipeline import download
 from aimlvideo.shell import clock
+from aimlvideo.shell.files import video
 from aimlvideo.shell.files.downloads import Clip
 from aimlvideo.shell.journal import sqlite_file, sqlite_transactions
 from aimlvideo.shell.journal.sqlite_transactions import GroupCommit
@@ -1005,7 +1006,7 @@ class World:
             patch.object(GroupCommit, "write", around(GroupCommit.write)),
             patch.object(GroupCommit, "commit", around(GroupCommit.commit)),
             patch.object(download, "Download", Download),
-            patch.object(chains, "frame_png", lambda *_: FRAME),
+            patch.object(video, "frame_png", lambda *_: FRAME),
             patch.object(session, "VideoClient", self.client),
             patch.object(session, "_leave_page", lambda *_, **__: None),
             patch.object(Terminal, "confirm", lambda *_: agreed),
