@@ -86,19 +86,20 @@ class RunStats:
 
     def moved(self, job: VideoJob, before: Progress, now: Progress) -> None:
         """Count a step of a job."""
-        self.stages[before.stage] -= 1
-        self.stages[now.stage] += 1
+        was, stage = before.stage, now.stage
+        self.stages[was] -= 1
+        self.stages[stage] += 1
         counted = self.of(job)
-        if before.stage in OUTSTANDING and now.stage in OUTSTANDING:
+        if was in OUTSTANDING and stage in OUTSTANDING:
             counted.start_sum += (now.submitted_at or 0.0) - (before.submitted_at or 0.0)
         else:
             # Taken away and added again, so that a step that goes back (a retry) needs no case of its own.
             self._count(job, counted, before, -1)
             self._count(job, counted, now, 1)
-        self.accepted += before.stage is Stage.SUBMITTING and now.stage is Stage.RENDERING
-        if now.stage is Stage.FAILED:
+        self.accepted += was is Stage.SUBMITTING and stage is Stage.RENDERING
+        if stage is Stage.FAILED:
             self.failures.append((job.id, str(now.error)))
-        if before.stage is Stage.RENDERING and now.completed_at is not None and now.stage is Stage.READY:
+        if was is Stage.RENDERING and now.completed_at is not None and stage is Stage.READY:
             counted.seconds.append(max(0.0, now.completed_at - (now.submitted_at or now.completed_at)))
         if now.cost_usd is not None and now.cost_usd != before.cost_usd:
             self._paid(counted, now.cost_usd - (before.cost_usd or 0.0))

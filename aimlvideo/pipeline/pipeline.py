@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import anyio
@@ -248,7 +248,7 @@ async def _encode(
     listed = model_of(job, catalog, service)
     model = listed if isinstance(listed, Model) else catalog.find(job.model)
     # Nearly every job: no thread is started for one that has only links.
-    if model is None or all(_is_link(job.params.get(name)) for name in _media_names(model)):
+    if model is None or all(_is_link(job.params.get(name)) for name in model.media_names):
         return job
     by_link = uploads is not None
     if not any(Media(job.folder, limits, by_link).changes(value) for _, value in model.media_fields(job.params)):
@@ -262,11 +262,6 @@ async def _encode(
         return Media(job.folder, file_limits(model, job.params, place, limits), by_link).encoded(value, link_to)
 
     return job.with_params(await anyio.to_thread.run_sync(model.replace_media, job.params, sent))
-
-
-@lru_cache(maxsize=512)
-def _media_names(model: Model) -> tuple[str, ...]:
-    return tuple(name for name, param in model.params.items() if param.holds_media)
 
 
 def _is_link(value: object) -> bool:

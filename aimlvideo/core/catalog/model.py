@@ -220,6 +220,11 @@ class Model:
         """All services that take this model."""
         return (self.service, *self.other_services)
 
+    @property
+    def media_names(self) -> frozenset[str]:
+        """The parameters in which a file may stand."""
+        return _media_names(self)
+
     @classmethod
     def read(cls, name: str, raw: Any, service: str = "") -> Self:
         """Return the model of an entry of catalog.json, of `service` where it names none. Raises ValueError."""
@@ -263,8 +268,16 @@ class Model:
             media.append((path, value))
             return value
 
-        self.replace_media(params, note)
+        names = self.media_names
+        for name, value in params.items():
+            if name in names:
+                self.params[name].replace_media(value, name, note)
         return iter(media)
+
+
+@lru_cache(maxsize=512)  # asked with each job of a model
+def _media_names(model: Model) -> frozenset[str]:
+    return frozenset(name for name, param in model.params.items() if param.holds_media)
 
 
 def _name(value: Any) -> str:

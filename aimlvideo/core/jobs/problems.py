@@ -58,7 +58,9 @@ def places_of_wrong_values(value: Any, place: str) -> Iterator[tuple[str, int | 
             yield place, value
     elif isinstance(value, Mapping):
         for name, part in value.items():
-            yield from places_of_wrong_values(part, f"{place}.{name}" if place else str(name))
+            # Nearly all parts: nothing is begun for each of them.
+            if type(part) not in PLAIN or _is_wrong(part):
+                yield from places_of_wrong_values(part, f"{place}.{name}" if place else str(name))
     elif isinstance(value, list | tuple):
         for index, part in enumerate(value):
             yield from places_of_wrong_values(part, f"{place}[{index}]")

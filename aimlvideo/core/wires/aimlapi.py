@@ -129,13 +129,14 @@ class AimlApi:
             # It goes on, and there is nothing more to say.
             return Generation(generation_id)
         body = _object(answer)
+        word = _word(body)
         # A status, an id or a link makes it an answer about the generation, whatever else stands beside it; an error
         # word alone may be about the request.
-        if not (as_text(body.get("id")) or State.named(_word(body)) or body.links()[0]):
+        if not (as_text(body.get("id")) or State.named(word) or body.links()[0]):
             _raise_for_body(answer, body)
-        if _is_about_the_check(body, generation_id):
+        if _is_about_the_check(body, word, generation_id):
             raise nameless("the answer is about no generation", answer, None)
-        return _generation(body, answer, generation_id)
+        return _generation(body, word, answer, generation_id)
 
     def _path(self, job: VideoJob) -> str:
         path = self._path_of(job.model) or UNIVERSAL
@@ -243,12 +244,12 @@ def _cost_of(body: Mapping[str, Any], headers: Mapping[str, str]) -> float | Non
     return None if used is None else used / CREDITS_PER_USD
 
 
-def _is_about_the_check(body: Body, generation_id: str) -> bool:
+def _is_about_the_check(body: Body, word: str, generation_id: str) -> bool:
     """Tell whether an answer says that our question failed: it names no generation, or something else without a status.
 
     A refusal of content is always that of a generation.
     """
-    is_another_one = not _word(body) and _id(body) not in (None, generation_id) and body.failure()
+    is_another_one = not word and _id(body) not in (None, generation_id) and body.failure()
     # The words last: to look through all of them takes longer than to read the rest of a status check.
     is_about_another = body.fails_the_check() or bool(is_another_one)
     return is_about_another and not body.links()[0] and not refuses_content(_all_words(body))
@@ -260,14 +261,15 @@ def _end_shown(answer: Answer, generation_id: str) -> Generation | None:
         body = _object(answer)
     except ServiceError:
         return None
-    if _id(body) != generation_id or State.named(_word(body)) not in ENDED_STATES:
+    word = _word(body)
+    if _id(body) != generation_id or State.named(word) not in ENDED_STATES:
         return None
-    generation = _generation(body, answer, generation_id)
+    generation = _generation(body, word, answer, generation_id)
     return generation if counts_as_end(generation.state, answer.status) else None
 
 
-def _generation(body: Body, answer: Answer, generation_id: str) -> Generation:
-    word, error = _word(body), body.failure()
+def _generation(body: Body, word: str, answer: Answer, generation_id: str) -> Generation:
+    error = body.failure()
     links, sizes = body.links(surely_there=State.named(word) is State.COMPLETED and not error)
     state = State.shown_by(word, has_link=bool(links), reason=error_text(error) if error else None)
     # A second look: a reason in an unusual place is believed only once the status says that it failed.

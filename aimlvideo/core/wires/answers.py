@@ -216,14 +216,15 @@ class Body(dict[str, Any]):
         return is_envelope and self.keys().isdisjoint((*ID_FIELDS, *FAILURE_FIELDS, "video", "videos", "meta"))
 
     def links(self, *, surely_there: bool = False) -> tuple[tuple[str, ...], tuple[int | None, ...]]:
-        """Return the links of all clips, from the first place that has any, and their sizes in bytes.
+        """Return the links of all clips, from the first place that has any, and their bytes, where it says any.
 
         Where a clip is `surely_there`, as the status says, unusual places are searched too: it was paid.
         """
         clips = _clips(self, 0)
         if surely_there and not clips:
             clips = dict.fromkeys(_unusual_links(self))
-        return tuple(clips), tuple(clips.values())
+        sizes = tuple(clips.values())
+        return tuple(clips), sizes if any(sizes) else ()
 
     def failure(self, *, surely_failed: bool = False) -> Any:
         """Return why a generation failed, as it stands here; None where nothing says that it did.

@@ -205,6 +205,8 @@ def test_the_size_of_each_clip_is_kept_where_the_answer_says_it() -> None:
     clips = [{"url": f"https://a/{number}", "file_size": size} for number, size in enumerate(said)]
     sizes = WIRE.parse_status(answer({"status": "completed", "video": clips}), "gen-1").file_sizes
     assert sizes == (12, None, None, None, None), "no clip would ever be as large"
+    unsaid = WIRE.parse_status(answer({"status": "completed", "video": clips[1:]}), "gen-1")
+    assert (len(unsaid.video_urls), unsaid.file_sizes) == (4, ()), "nothing is kept where it says none"
 
 
 @for_each("video", [None, {}, {"url": None}, {"url": ""}, {"url": ["x"]}, [], [None]])
