@@ -243,6 +243,20 @@ def test_after_a_refusal_no_more_are_tried_than_the_service_held():
     assert bulk(ConcurrencyLimit(30), 5, 60)[1] <= 5
 
 
+def test_after_a_refusal_for_what_other_programs_hold_one_more_is_tried_each_time_that_the_service_takes_one():
+    slots, limits = ConcurrencyLimit(20), []
+    for _ in range(6):
+        slots.acquire()
+    slots.on_rejected(0.0)
+    slots.release()
+    for moment in range(1, 4):
+        while slots.has_room():
+            slots.acquire()
+        slots.on_accepted(moment)
+        limits.append(slots.limit)
+    assert limits == [6, 7, 8]
+
+
 def test_where_there_is_no_limit_auto_goes_on_widening():
     slots = ConcurrencyLimit(None)
     bulk(slots, 10**9, 120)
