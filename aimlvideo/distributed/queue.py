@@ -153,8 +153,10 @@ class JobQueue:
         await self.connection.execute(let_go, (self._worker,))
 
     async def is_empty(self) -> bool:
-        """Tell whether no job is in the queue, waiting or with a worker."""
-        row = await (await self.connection.execute(f"SELECT EXISTS (SELECT FROM {self._table})")).fetchone()
+        """Tell whether no job is in the queue that a worker has or can begin."""
+        # Where only postponed ones are left, what they wait for is in no queue: a person has to settle it.
+        begins = f"SELECT EXISTS (SELECT FROM {self._table} WHERE status <> 'queued' OR priority >= 0)"
+        row = await (await self.connection.execute(begins)).fetchone()
         return row == (False,)
 
     async def compact_log(self) -> None:

@@ -18,7 +18,7 @@ from aimlvideo.core.limits import COOLDOWN, NARROW, SLOWEST, ConcurrencyLimit, P
 from aimlvideo.distributed.shared_account import AccountLimits
 from aimlvideo.pipeline.limiters import Limiters, RateGate, SlotLimiter
 from aimlvideo.shell import clock
-from aimlvideo.shell.journal.postgres_connection import AGAIN, AWAY, pooled_connection, required_row
+from aimlvideo.shell.journal.postgres_connection import AGAIN, AWAY, NO_ANSWER, pooled_connection, required_row
 
 AT_A_TIME = 0.1
 """Seconds' worth of submissions that a worker reserves at a time."""
@@ -115,7 +115,7 @@ class Permits:
                 async with pooled_connection(self._pool) as connection:
                     row = await (await connection.execute(RESERVE, (seconds, seconds))).fetchone()
         except AWAY as error:
-            log.warning("the account's rate cannot be read: %s", error)
+            log.warning("the account's rate cannot be read: %s", str(error) or NO_ANSWER)
             await anyio.sleep(AGAIN)
             return
         row = required_row(row, "aimlvideo_rate")

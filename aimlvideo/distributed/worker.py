@@ -32,7 +32,7 @@ from aimlvideo.pipeline.entry import Entry
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.shell.journal.postgres import FULL, PostgresJournal, Refusal
-from aimlvideo.shell.journal.postgres_connection import AGAIN, AWAY
+from aimlvideo.shell.journal.postgres_connection import AGAIN, AWAY, NO_ANSWER
 from aimlvideo.shell.task_groups import task_group
 from aimlvideo.views.metrics import Reading, run_metrics
 
@@ -234,7 +234,7 @@ class Worker:
                     while True:
                         await self._tick(queue)
             except AWAY as error:
-                log.warning("PostgreSQL is away: %s", error)
+                log.warning("PostgreSQL is away: %s", str(error) or NO_ANSWER)
                 await anyio.sleep(AGAIN)
 
     async def _tick(self, queue: JobQueue) -> None:

@@ -45,6 +45,21 @@ async def test_a_job_is_one_worker_s_until_that_one_is_silent_for_a_heartbeat(tw
         assert await ours.take_over(9) == {}
 
 
+async def test_a_queue_counts_as_empty_where_all_that_is_left_waits_for_what_only_a_person_can_settle(
+    two_jobs: str,
+) -> None:
+    async with JobQueue.open(two_jobs, uuid4(), 30.0) as ours, JobQueue.open(two_jobs, uuid4(), 30.0) as theirs:
+        await ours.connection.execute("UPDATE aimlvideo_jobs SET parents = '{a}' WHERE id = 'b'")
+        places = await ours.take(9)
+        parent, child = places["a"], places["b"]
+        await ours.postpone([child])
+        assert not await theirs.is_empty(), "another worker has the job that this one waits for"
+        await ours.done([parent], succeeded=False)  # it is in doubt, and nobody can be asked
+        assert await theirs.is_empty()
+        await ours.wake_children(["a"])
+        assert not await theirs.is_empty()
+
+
 async def test_a_worker_changes_nothing_of_the_places_that_are_another_s_now(two_jobs: str) -> None:
     async with JobQueue.open(two_jobs, uuid4(), 30.0) as ours, JobQueue.open(two_jobs, uuid4(), 30.0) as theirs:
         places = [*(await ours.take(9)).values()]

@@ -46,7 +46,9 @@ def worker(
     legacy: Legacy = False,
     upload: Upload = None,
     no_local_files: NoLocalFiles = False,
-    until_empty: Annotated[bool, typer.Option("--until-empty", help="Exit when the queue is empty.")] = False,
+    until_empty: Annotated[
+        bool, typer.Option("--until-empty", help="Exit when the queue is empty, or what is left waits for a person.")
+    ] = False,
     metrics: Metrics = None,
     json: Json = False,
     quiet: Quiet = False,

@@ -29,6 +29,7 @@ from aimlvideo.errors import JournalError
 from aimlvideo.shell.journal.postgres_connection import (
     AGAIN,
     AWAY,
+    NO_ANSWER,
     Connection,
     Database,
     pooled_connection,
@@ -93,10 +94,14 @@ FULL = "full"
 """The verdict where the account has no place for one more generation."""
 COLUMNS = ", ".join(PROGRESS_COLUMNS)
 TAKE = f"UPDATE aimlvideo_jobs SET owner = %s WHERE id = ANY(%s) RETURNING id, folder, asked, {COLUMNS}"
+UNREADABLE = (
+    "out of the queue, as what is known of them is damaged: %s. When that is corrected, `aimlvideo enqueue` with their "
+    "file puts them back"
+)
 GATHER = 0.02
 """Seconds in which steps gather, to be written with one statement: what one costs is the same for 5 as for 20."""
 PARTING = 10.0
-"""Seconds for which one writing may take, and for which the last steps are tried on closing."""
+"""Seconds for which one writing or question may take, and for which the last steps are tried on closing."""
 
 
 def _undamaged(rows: Iterable[Sequence[Any]]) -> Iterator[Record]:
@@ -215,25 +220,30 @@ class PostgresJournal(SyncPostgresJournal):
             await self.synced()
         async with pooled_connection(self._pool) as connection:
             rows = await (await connection.execute(TAKE, (self.owner, names))).fetchall()
-            records = list(_undamaged(rows))
-            await self._read_parents(connection, records)
+            records = await self._read_parents(connection, list(_undamaged(rows)))
+        if unreadable := sorted({*names} - {record.job.id for record in records}):
+            log.error(UNREADABLE, ", ".join(unreadable))
         self._mine.update(row[0] for row in rows)
         return records
 
-    async def _read_parents(self, connection: Connection, records: list[Record]) -> None:
-        """Read how those stand that jobs of ours take clips from: `find` gives them without a wait."""
+    async def _read_parents(self, connection: Connection, records: list[Record]) -> list[Record]:
+        """Read how those stand that jobs of ours take clips from: `find` gives them without a wait.
+
+        Returns the jobs without those that take one from a damaged job.
+        """
         chained = {
             job.id: names for job, progress in records if progress.stage is Stage.PLANNED and (names := parents(job))
         }
         if not chained:
-            return
+            return records
         parent_ids = sorted(frozenset().union(*chained.values()))
         rows = await (await connection.execute(f"{ROWS} WHERE id = ANY(%s)", (parent_ids,))).fetchall()
-        # One that is damaged counts as not ended: what takes its clip waits until a person has corrected it.
-        by_id = {row[0]: next(_undamaged([row]), Record(VideoJob("", id=row[0]), Progress())) for row in rows}
+        by_id = {record.job.id: record for record in _undamaged(rows)}
+        damaged = {row[0] for row in rows} - by_id.keys()
         for child, names in chained.items():
             self._parents.pop(child, None)  # so that what was read last is found first
             self._parents[child] = {name: by_id[name] for name in names if name in by_id}
+        return [record for record in records if damaged.isdisjoint(chained.get(record.job.id, ()))]
 
     def find(self, job_id: str) -> Record | None:
         """Return one job with its progress, or None; without a wait, where a job of ours takes a clip from it."""
@@ -260,11 +270,12 @@ class PostgresJournal(SyncPostgresJournal):
         """Return the rows of a statement that may be repeated. Tries until there is an answer."""
         while True:
             try:
-                async with pooled_connection(self._pool) as connection:
-                    done = await connection.execute(statement, values)
-                    return await done.fetchall() if done.description else []
+                with anyio.fail_after(PARTING):
+                    async with pooled_connection(self._pool) as connection:
+                        done = await connection.execute(statement, values)
+                        return await done.fetchall() if done.description else []
             except AWAY as error:
-                log.warning("the journal is away: %s", error)
+                log.warning("the journal is away: %s", str(error) or NO_ANSWER)
                 await anyio.sleep(AGAIN)
 
     async def verify(self) -> None:
@@ -274,11 +285,12 @@ class PostgresJournal(SyncPostgresJournal):
             # is not known.
             began, names = time.monotonic(), list(self._mine)
             try:
-                async with pooled_connection(self._pool) as connection:
-                    ours = "SELECT id FROM aimlvideo_jobs WHERE id = ANY(%s) AND owner = %s"
-                    rows = await (await connection.execute(ours, (names, self.owner))).fetchall()
+                with anyio.fail_after(PARTING):
+                    async with pooled_connection(self._pool) as connection:
+                        ours = "SELECT id FROM aimlvideo_jobs WHERE id = ANY(%s) AND owner = %s"
+                        rows = await (await connection.execute(ours, (names, self.owner))).fetchall()
             except AWAY as error:
-                log.warning("the journal is away: %s", error)
+                log.warning("the journal is away: %s", str(error) or NO_ANSWER)
                 await anyio.sleep(AGAIN)
                 continue
             self._lose(set(names) - {name for (name,) in rows})
@@ -302,7 +314,7 @@ class PostgresJournal(SyncPostgresJournal):
                 with anyio.fail_after(PARTING, shield=True):
                     await self._flush(steps, replaced)
             except AWAY as error:
-                log.warning("the journal is away: %s", error)
+                log.warning("the journal is away: %s", str(error) or NO_ANSWER)
                 self._take_back(steps, replaced)
                 await anyio.sleep(AGAIN)
                 continue

@@ -25,6 +25,8 @@ AWAY = (
 )  # fmt: skip
 """What is raised while PostgreSQL is away, restarting, full, or has become a read-only standby; or once it has hung up
 on a process that was frozen between two statements."""
+NO_ANSWER = "it does not answer"
+"""What is said of a TimeoutError, which has no words of its own."""
 AGAIN = 0.5
 """Seconds between two tries while it is."""
 CONNECT_TIMEOUT = 10
@@ -142,7 +144,7 @@ class Database(NamedTuple):
 
     def _redacted(self, error: object) -> str:
         """Return what an error says, without the DSN's password."""
-        text = str(error).strip()
+        text = str(error).strip() or NO_ANSWER
         try:
             password = conninfo_to_dict(self.dsn).get("password")
         except psycopg.Error:

@@ -30,9 +30,10 @@ AWAY = psycopg.OperationalError("the server closed the connection unexpectedly")
 
 @dataclass
 class Database:
-    """A pool, its one connection and its cursor: away for so many statements, then each is answered with one row."""
+    """A pool, its one connection and its cursor: away, or silent, for so many statements, then each has one row."""
 
     away: int = 0
+    hangs: int = 0
     columns: int = 5
     answers: int = 1
     statements: list[tuple[float, str]] = field(default_factory=list)
@@ -52,6 +53,8 @@ class Database:
             self.on_statement()
         if len(self.statements) <= self.away:
             raise AWAY
+        if len(self.statements) <= self.hangs:
+            await anyio.sleep(1000)
         return self
 
     async def fetchall(self) -> list[tuple[Any, ...]]:
@@ -84,6 +87,20 @@ async def test_a_database_that_is_away_is_tried_twice_a_second_and_not_without_a
     await work(journal_of(database))
     assert len(database.statements) == 21
     assert 10 <= anyio.current_time() - began < 12
+
+
+@for_each(
+    ("work", "columns"),
+    [(written, 5), (lambda journal: journal.ask("SELECT 1"), 1), (lambda journal: journal.verify(), 1)],
+    ids=["steps", "questions", "whose jobs are ours"],
+)
+async def test_a_database_that_takes_a_statement_and_never_answers_is_asked_again(
+    work: Callable[[PostgresJournal], Awaitable[Any]], columns: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    database, began = Database(hangs=2, columns=columns), anyio.current_time()
+    await work(journal_of(database))
+    assert [int(moment - began) for moment, _ in database.statements] == [0, 10, 21]
+    assert "the journal is away: it does not answer" in caplog.text
 
 
 async def test_a_worker_knows_a_submission_that_was_surely_taken_once_it_has_noted_one() -> None:
