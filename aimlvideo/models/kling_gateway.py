@@ -940,10 +940,9 @@ class KlingV3(TypedJob):
       multi_shot=true. multi_prompt[].duration add up to duration.
     At image2video: At least one of image_url and tail_image_url. Only one of tail_image_url and camera_control.
       Only one of tail_image_url and static_mask. Only one of tail_image_url and dynamic_masks. Only one of
-      static_mask and camera_control. Only one of dynamic_masks and camera_control. tail_image_url not together with
-      multi_shot=true. voice_list only with sound=on. shot_type is required with multi_shot=true. multi_prompt is
-      required with shot_type=customize. multi_prompt and shot_type only with multi_shot=true.
-      multi_prompt[].duration add up to duration.
+      static_mask and camera_control. Only one of dynamic_masks and camera_control. voice_list only with sound=on.
+      shot_type is required with multi_shot=true. multi_prompt is required with shot_type=customize. multi_prompt
+      and shot_type only with multi_shot=true. multi_prompt[].duration add up to duration.
     At motion-control: image_url, video_url, character_orientation, mode required.
     At video-extend: video_id required.
     At avatar/image2video: image_url required. Exactly one of audio_id and audio_url.
@@ -1001,7 +1000,7 @@ class KlingV3Omni(TypedJob):
         image_list: The pictures to bring together, in this order. A list of 1 to 7, each a picture (link, pat…
         element_list: Elements that you have made at the service, by their ids. A list of at least 1, each a w…
         video_list: The video to edit or to follow. A list of 1 to 1, each a video (link, path or bytes) or an…
-        mode: std is cheaper, pro is finer. One of std, pro.
+        mode: std is cheaper, pro is finer. One of std, pro, 4k.
         aspect_ratio: Width to height of the clip. One of 16:9, 9:16, 1:1.
         duration: Length of the clip in seconds. A whole number from 3 to 15, default 5.
         sound: Make a sound track as well. One of on, off, default "off".
@@ -1020,7 +1019,6 @@ class KlingV3Omni(TypedJob):
     image_list[].type=first_frame is required with image_list[].type=end_frame.
     image_list[].type=first_frame and image_list[].type=end_frame not together with video_list[].refer_type=base.
     sound=on not together with video_list.
-    image_list[].type=first_frame and image_list[].type=end_frame not together with multi_shot=true.
     image_list and element_list: at most 7 entries together.
     image_list and element_list: at most 4 entries together, with video_list.
     shot_type is required with multi_shot=true.
@@ -1030,11 +1028,10 @@ class KlingV3Omni(TypedJob):
     At omni-video: prompt is required without multi_prompt. aspect_ratio is required without
       image_list[].type=first_frame or video_list[].refer_type=base. image_list[].type=first_frame is required with
       image_list[].type=end_frame. image_list[].type=first_frame and image_list[].type=end_frame not together with
-      video_list[].refer_type=base. sound=on not together with video_list. image_list[].type=first_frame and
-      image_list[].type=end_frame not together with multi_shot=true. image_list and element_list: at most 7 entries
-      together. image_list and element_list: at most 4 entries together, with video_list. shot_type is required with
-      multi_shot=true. multi_prompt is required with shot_type=customize. multi_prompt and shot_type only with
-      multi_shot=true. multi_prompt[].duration add up to duration.
+      video_list[].refer_type=base. sound=on not together with video_list. image_list and element_list: at most 7
+      entries together. image_list and element_list: at most 4 entries together, with video_list. shot_type is
+      required with multi_shot=true. multi_prompt is required with shot_type=customize. multi_prompt and shot_type
+      only with multi_shot=true. multi_prompt[].duration add up to duration.
     At video-extend: video_id required.
     At avatar/image2video: image_url required. Exactly one of audio_id and audio_url.
     At lip-sync: mode required. Exactly one of video_id and video_url. text and voice_id are required with
@@ -1058,7 +1055,7 @@ class KlingV3Omni(TypedJob):
         image_list: Sequence[Picture | ImageList] | None = None,
         element_list: Sequence[int | str | ElementList] | None = None,
         video_list: Sequence[File | VideoList] | None = None,
-        mode: Literal["std", "pro"] | None = None,
+        mode: Literal["std", "pro", "4k"] | None = None,
         aspect_ratio: Literal["16:9", "9:16", "1:1"] | None = None,
         duration: int | None = None,
         sound: Literal["on", "off"] | None = None,
@@ -1136,7 +1133,6 @@ class O1(TypedJob):
     image_list[].type=first_frame is required with image_list[].type=end_frame.
     image_list[].type=first_frame and image_list[].type=end_frame not together with video_list[].refer_type=base.
     sound=on not together with video_list.
-    image_list[].type=first_frame and image_list[].type=end_frame not together with multi_shot=true.
     image_list and element_list: at most 7 entries together.
     image_list and element_list: at most 4 entries together, with video_list.
     shot_type is required with multi_shot=true.
@@ -1148,12 +1144,11 @@ class O1(TypedJob):
     At omni-video: prompt is required without multi_prompt. aspect_ratio is required without
       image_list[].type=first_frame or video_list[].refer_type=base. image_list[].type=first_frame is required with
       image_list[].type=end_frame. image_list[].type=first_frame and image_list[].type=end_frame not together with
-      video_list[].refer_type=base. sound=on not together with video_list. image_list[].type=first_frame and
-      image_list[].type=end_frame not together with multi_shot=true. image_list and element_list: at most 7 entries
-      together. image_list and element_list: at most 4 entries together, with video_list. shot_type is required with
-      multi_shot=true. multi_prompt is required with shot_type=customize. multi_prompt and shot_type only with
-      multi_shot=true. multi_prompt[].duration add up to duration. duration is 5 or 10 with !image_list and
-      !video_list and !element_list. duration is 5 or 10 with image_list[].type=first_frame.
+      video_list[].refer_type=base. sound=on not together with video_list. image_list and element_list: at most 7
+      entries together. image_list and element_list: at most 4 entries together, with video_list. shot_type is
+      required with multi_shot=true. multi_prompt is required with shot_type=customize. multi_prompt and shot_type
+      only with multi_shot=true. multi_prompt[].duration add up to duration. duration is 5 or 10 with !image_list
+      and !video_list and !element_list. duration is 5 or 10 with image_list[].type=first_frame.
     At video-extend: video_id required.
     At avatar/image2video: image_url required. Exactly one of audio_id and audio_url.
     At lip-sync: mode required. Exactly one of video_id and video_url. text and voice_id are required with

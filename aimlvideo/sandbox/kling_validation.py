@@ -129,12 +129,13 @@ def _model(kind: Kind, body: Mapping[str, Any]) -> Iterator[Fault]:
     elif isinstance(named, str) and named not in kind.models and named in _ALL_MODELS:
         yield Fault(("model",), "one of " + ", ".join(kind.models), shorten(named))
     model = model_of(body)
-    if "mode" in body and body["mode"] not in (("std", "pro", "4k") if model == "kling-v3" else ("std", "pro")):
+    if "mode" in body and body["mode"] not in (("std", "pro", "4k") if model in _IN_4K else ("std", "pro")):
         yield Fault(("mode",), '"std" or "pro"', shorten(body["mode"]))
     if "duration" in body and body["duration"] not in _seconds_of(model):
         yield Fault(("duration",), "one of " + ", ".join(_seconds_of(model)) + ", as text", shorten(body["duration"]))
 
 
+_IN_4K = ("kling-v3", "kling-v3-omni")
 _ALL_MODELS = {model for kind in KINDS.values() for model in kind.models}
 
 
@@ -200,8 +201,6 @@ def _sounding(body: Mapping[str, Any]) -> Iterator[Fault]:
         yield Fault(("voice_list",), 'voices with "sound": "on" only', shorten(voices))
     if voices is not None and not _objects(voices, "voice_id"):
         yield Fault(("voice_list",), 'a list of {"voice_id"}', shorten(voices))
-    if body.get("image_tail") and body.get("multi_shot"):
-        yield Fault(("image_tail",), "no last frame with several shots", "both")
     if sum(bool(body.get(name)) for name in ("image_tail", "static_mask", "camera_control")) > 1:
         yield Fault(("image_tail",), "only one of image_tail, masks and camera_control", "several")
 

@@ -13,6 +13,7 @@ from aimlvideo.core.catalog.validation import Checked, check
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.wires.kling import Kling
 from aimlvideo.errors import Problem, Rejected
+from aimlvideo.sandbox.kling_validation import find_gateway_faults
 from tests.cases import for_each
 from tests.core.request_strategies import CATALOG, mistakes
 
@@ -303,11 +304,6 @@ RULES: dict[str, tuple[str, dict[str, Any], set[str]]] = {
         {"image_url": PICTURE, "tail_image_url": PICTURE, "static_mask": PICTURE},
         {"static_mask"},
     ),
-    "shots and no last frame": (
-        "kling-v3",
-        MULTI_SHOT | {"image_url": PICTURE, "tail_image_url": PICTURE},
-        {"tail_image_url"},
-    ),
     "four pictures": ("kling-v1-6", {"prompt": "p", "image_list": [PICTURE] * 5}, {"image_list"}),
     "no end frame alone": (
         "kling-video-o1",
@@ -425,6 +421,29 @@ def test_every_rule_and_every_endpoint_says_where_it_is_written() -> None:
         for rule in endpoint.rules:
             names = [term.lstrip("!").partition("=")[0].partition("[]")[0] for term in (*rule.fields, *rule.conditions)]
             assert rule.kind == "forbidden" or set(names) <= endpoint.params.keys(), (endpoint.id, rule)
+
+
+SINCE_2026: list[tuple[str, dict[str, Any]]] = [
+    ("kling-v3-omni", {"prompt": "p", "aspect_ratio": "1:1", "mode": "4k"}),
+    ("kling-v3", MULTI_SHOT | {"image_url": PICTURE, "tail_image_url": PICTURE}),
+    (
+        "kling-v3-omni",
+        MULTI_SHOT
+        | {
+            "image_list": [
+                {"image_url": PICTURE, "type": "first_frame"},
+                {"image_url": PICTURE, "type": "end_frame"},
+            ]
+        },
+    ),
+]
+
+
+@for_each(("model", "params"), SINCE_2026)
+def test_what_kling_takes_since_april_and_may_2026_is_sent(model: str, params: dict[str, Any]) -> None:
+    assert not ask(model, params).problems
+    request = WIRE.submission(VideoJob(model, **params), "av-1")
+    assert find_gateway_faults(request.path.rpartition("/")[2], request.body or {}) == []
 
 
 @for_each(
