@@ -296,6 +296,8 @@ async def test_a_clip_is_not_saved_over_a_folder_and_no_folder_gets_a_clip_s_nam
     async with client_of(service) as client:
         with pytest.raises(SettingsError, match="looks like a clip's file: expected a folder"):
             await client.generate(MODEL, prompt="x", output=tmp_path / "clip.mp4")
+        with pytest.raises(SettingsError, match="begins with ~, which no shell has replaced: expected a whole path"):
+            await client.generate(MODEL, prompt="x", output="~/clips")
         with pytest.raises(SettingsError, match="is a file: expected a folder"):
             await client.generate(MODEL, prompt="x", output=__file__)
         with pytest.raises(SettingsError, match="output is of type int: expected the name of a folder"):

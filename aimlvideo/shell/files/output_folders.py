@@ -52,6 +52,9 @@ def checked_folder(path: Path) -> Path:
             raise SettingsError(
                 f"the output {path} looks like a clip's file: expected a folder, for the clips and a journal"
             )
+        # A folder of that name, in the one that one stands in, is nobody's intent.
+        if path.parts[:1] == ("~",) and not path.is_dir():
+            raise SettingsError(f"the output {path} begins with ~, which no shell has replaced: expected a whole path")
         if path.is_file():
             raise SettingsError(f"the output {path} is a file: expected a folder, for the clips and a journal")
         path.mkdir(parents=True, exist_ok=True)
