@@ -56,6 +56,8 @@ PROMPT_HEADERS = ("prompt", "prompts")
 _SEPARATOR = re.compile(r"\s*\"?sep=(.)\"?\s*", re.IGNORECASE)
 _RULED = re.compile(r":?-{3,}:?")
 """A cell of the line that Markdown has below the header of a table."""
+EXACT = 2**53
+"""Below it, every whole number is one of floats, as which workbooks and DataFrames keep numbers."""
 LONGEST_CELL = 1 << 28
 """Characters: a picture in Base64 may stand in a cell."""
 
@@ -357,7 +359,8 @@ def _as_text(cell: Any) -> str:
     if isinstance(cell, bool):
         return str(cell).lower()
     if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
+        # From there on digits are lost: it is refused as a number that a spreadsheet shows shortened.
+        return str(int(cell)) if abs(cell) < EXACT else f"{cell:E}"
     return str(cell).strip().strip(INVISIBLE).strip()
 
 

@@ -408,6 +408,14 @@ def test_what_a_sheet_hides_or_leaves_elsewhere_is_said(tmp_path: Path) -> None:
     assert "1 hidden row is read too (delete what is not wanted)" in remarks
 
 
+@for_each(("number", "is_whole"), [(2.0**53 - 1, True), (1e22, False), (-1.5e19, False)])
+def test_a_number_that_has_lost_digits_is_no_id(tmp_path: Path, number: float, is_whole: bool) -> None:
+    path = workbook(tmp_path, lambda _, sheet: [sheet.append(["Name", "Model"]), sheet.append([number, TEXT])])
+    jobs, problems = read(path)
+    assert [job["id"] for job in jobs] == (["9007199254740991"] if is_whole else [])
+    assert all("a spreadsheet shortened this number" in str(problem) for _, problem in problems)
+
+
 def test_a_picture_in_a_sheet_is_said_not_to_be_read_and_refuses_nothing(tmp_path: Path) -> None:
     drawing = pytest.importorskip("openpyxl.drawing.image")
 
