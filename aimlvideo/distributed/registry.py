@@ -67,10 +67,16 @@ class WorkerRegistry:
         await connection.execute("SELECT pg_notify(%s, %s)", (NEWS, news))
 
     def refusal_of(self, payload: str) -> tuple[str, float | None] | None:
-        """Return the refusal that another worker met; None for one of our own."""
-        news = json.loads(payload)
+        """Return the refusal that another worker met; None for one of our own, and for what no worker has sent."""
+        try:
+            news = json.loads(payload)
+            sender, kind, seconds = news["from"], str(news["kind"]), news["seconds"]
+            refusal = kind, None if seconds is None else float(seconds)
+        except (ValueError, TypeError, KeyError, RecursionError):
+            # Whoever may connect to the database may notify as well.
+            return None
         # PostgreSQL notifies whoever listens, the sender too: counted twice, one refusal would narrow us twice.
-        return None if news["from"] == str(self.worker) else (news["kind"], news["seconds"])
+        return None if sender == str(self.worker) else refusal
 
 
 class SharedDurations(LearnedDurations):

@@ -101,6 +101,16 @@ async def test_a_copy_that_was_made_since_a_worker_began_is_an_older_one_all_the
             await check.go_on(database)
 
 
+async def test_a_copy_that_is_put_back_before_a_worker_has_noted_anything_is_an_older_one(tmp_path: Path) -> None:
+    database: Any = Submissions()
+    with open_worker_store(str(tmp_path), "worker") as store:
+        check = DatabaseCopyCheck(store, "token")
+        await check.begin(database)
+        database.last -= timedelta(hours=1)
+        with pytest.raises(JournalError, match="an older copy"):
+            await check.go_on(database)
+
+
 @pytest.mark.usefixtures("no_backup_stays")
 async def test_a_worker_under_which_an_older_copy_is_put_back_buys_nothing_more(
     dsn: str, tmp_path: Path, service: FakeService

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from uuid import uuid4
 
@@ -31,6 +32,32 @@ async def test_the_roll_forgets_a_worker_that_died_long_ago_and_keeps_one_that_w
     assert present == 1, "within a heartbeat"
     with open_sync_journal(dsn) as journal:
         assert [name for name, *_ in journal.workers()] == ["late", "ours"]
+
+
+async def test_a_dead_worker_stays_on_the_roll_for_three_heartbeats_and_for_a_minute_at_least(dsn: str) -> None:
+    dead, ours = (WorkerRegistry(uuid4(), name) for name in ("dead", "ours"))
+    async with Database(dsn).connection() as connection:
+        for heartbeat, silent, stays in ((1.0, 50, True), (1.0, 70, False), (30.0, 80, True)):
+            await dead.appear(connection, {}, heartbeat)
+            silence = "UPDATE aimlvideo_workers SET seen_at = now() - make_interval(secs => %s) WHERE name = 'dead'"
+            await connection.execute(silence, (silent,))
+            await ours.appear(connection, {}, heartbeat)
+            assert (str(dead.worker) in await WorkerRegistry.ids(connection)) is stays, (heartbeat, silent)
+
+
+def test_news_that_no_worker_has_sent_are_no_news() -> None:
+    ours, theirs = WorkerRegistry(uuid4(), "ours"), str(uuid4())
+    for odd in ("", "soon", "[" * 7000, "[]", "{}", '{"from": 1, "kind": "polls", "seconds": "soon"}'):
+        assert ours.refusal_of(odd) is None
+    for sender, refusal in ((theirs, ("polls", 3.0)), (str(ours.worker), None)):
+        assert ours.refusal_of(json.dumps({"from": sender, "kind": "polls", "seconds": 3})) == refusal
+    assert ours.refusal_of(json.dumps({"from": theirs, "kind": "polls", "seconds": None})) == ("polls", None)
+
+
+async def test_a_worker_that_was_frozen_as_it_appeared_counts_itself_all_the_same(dsn: str) -> None:
+    async with Database(dsn).connection() as connection:
+        present = await WorkerRegistry(uuid4(), "ours").appear(connection, {}, 0.0)
+    assert present == 1, "the account's limits are divided by it"
 
 
 async def test_two_that_make_the_tables_at_once_both_find_them_made(empty_database: str) -> None:
