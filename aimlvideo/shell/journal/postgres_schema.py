@@ -363,6 +363,8 @@ MIGRATIONS = (
 """The statements that bring a database from each version of our tables to the next."""
 LOCK = "SELECT pg_advisory_lock(16706379)"
 FOUND = "SELECT value FROM aimlvideo_facts WHERE name = 'schema'"
+# What a service says may be in any language, and would end each worker that writes it down.
+IN_UTF8 = "Make another one by CREATE DATABASE clips TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'"
 AT_WORK = "SELECT 1 FROM aimlvideo_workers WHERE seen_at > now() - interval '1 minute' LIMIT 1"
 # What they buy on newer tables would count for nothing under the limit of all.
 IN_USE = (
@@ -375,8 +377,8 @@ NEWER = "the tables in this database are of a newer version of aimlvideo: update
 def init_tables(dsn: str, also: Callable[[str], None] = lambda dsn: None) -> None:
     """Make the tables, or bring those of an earlier version up to date; then what `also` makes.
 
-    Raises JournalError where the tables are of a later release, or of an earlier one whose workers are alive,
-    DatabaseAway where there is no connection.
+    Raises JournalError where the tables are of a later release, or of an earlier one whose workers are alive, or the
+    database cannot hold all text, DatabaseAway where there is no connection.
     """
     with Database(dsn).sync_connection() as db, postgres_errors():
         # One at a time, until the connection is closed: whoever comes second finds what the first has made.
@@ -385,6 +387,8 @@ def init_tables(dsn: str, also: Callable[[str], None] = lambda dsn: None) -> Non
             version = _version(db)
             if version > len(MIGRATIONS):
                 raise JournalError(NEWER)
+            if version == 0 and (encoding := db.info.parameter_status("server_encoding")) != "UTF8":
+                raise JournalError(f"the database keeps text as {encoding}: expected UTF8. {IN_UTF8}")
             if 0 < version < len(MIGRATIONS) and db.execute(AT_WORK).fetchone():
                 raise JournalError(IN_USE)
             for script in MIGRATIONS[version:]:

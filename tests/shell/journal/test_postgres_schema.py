@@ -11,6 +11,7 @@ from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.errors import JournalError
 from aimlvideo.shell.journal.postgres_schema import MIGRATIONS, init_tables
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
+from tests.postgres_server import Server
 
 
 def first_release(dsn: str) -> None:
@@ -52,6 +53,18 @@ def test_tables_on_which_workers_of_an_earlier_release_buy_stay_as_they_are_unti
         init_tables(empty_database)
         db.execute("UPDATE aimlvideo_workers SET seen_at = now()")
         init_tables(empty_database)  # those of this release are no obstacle
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_that_cannot_hold_what_services_say_is_refused(server: Server, encoding: str) -> None:
+    dsn = f"{server.dsn.rpartition('/')[0]}/other_text"
+    with psycopg.connect(server.dsn, autocommit=True) as db:
+        db.execute(f"CREATE DATABASE other_text TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'".encode())
+        try:
+            with pytest.raises(JournalError, match=f"keeps text as {encoding}: expected UTF8. Make another one"):
+                init_tables(dsn)
+        finally:
+            db.execute("DROP DATABASE other_text")
 
 
 def test_several_who_make_the_tables_at_once_make_them_once(empty_database: str) -> None:
