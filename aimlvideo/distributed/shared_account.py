@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 
 from psycopg.rows import dict_row
 
+from aimlvideo.core.limits import ConcurrencyLimit
 from aimlvideo.errors import SettingsError
 from aimlvideo.shell.journal.postgres_connection import Connection, required_row
 from aimlvideo.shell.journal.postgres_schema import STAGE_COLUMNS
@@ -67,7 +68,7 @@ class AccountLimits:
         if "max_outstanding" in chosen:
             cap = values["max_outstanding"] = None if chosen["max_outstanding"] == "auto" else chosen["max_outstanding"]
             # What was learned under another limit says nothing about the new one.
-            values |= {"room": 8 if cap is None else cap, "narrowed_at": None}
+            values |= {"room": ConcurrencyLimit(cap).limit, "narrowed_at": None}
         if values:
             assignments = ", ".join(f"{name} = %s" for name in values)
             await connection.execute(f"UPDATE aimlvideo_account SET {assignments}", tuple(values.values()))

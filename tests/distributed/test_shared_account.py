@@ -15,6 +15,7 @@ from aimlvideo import VideoJob
 from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.limits import ConcurrencyLimit
 from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.shared_account import AccountLimits
 from aimlvideo.distributed.shared_limits import AT_A_TIME, Permits
@@ -205,6 +206,16 @@ def test_limits_are_shown_and_changed_by_one_command(queued: str, capsys: pytest
     assert SharedJobs(queued, Terminal()).show_limits(AccountLimits()) == 0
     shown = capsys.readouterr().out.splitlines()
     assert shown == ["--max-outstanding auto --rate 7 --poll-rate 50 --heartbeat 30 --max-spend 20"] * 2
+
+
+async def test_auto_begins_with_as_many_as_a_single_process_does_and_a_number_with_that(dsn: str) -> None:
+    async with Database(dsn).connection() as connection:
+        for chosen, room in (("auto", ConcurrencyLimit(None).limit), (30, 30)):
+            await connection.execute("UPDATE aimlvideo_account SET room = 3, narrowed_at = now()")
+            account = await AccountLimits(max_outstanding=chosen).set(connection)
+            assert account.room == room
+        row = await (await connection.execute("SELECT narrowed_at FROM aimlvideo_account")).fetchone()
+    assert row == (None,), "what was learned under another limit says nothing about this one"
 
 
 def test_tables_are_made_once_by_whoever_comes_first(server: Any, dsn: str) -> None:
