@@ -123,9 +123,10 @@ class AgentTools:
                 self._journal.step(record.job, record.progress.to(Stage.READY))
                 record = self._journal.find(job.id)
             was_there = record is not None and record.progress.stage is not Stage.PLANNED
-            if record is None or record.progress.stage is Stage.PLANNED:
+            is_under_way = job.id in self._active
+            if not is_under_way and (record is None or record.progress.stage is Stage.PLANNED):
                 self._afford(job)
-            if job.id not in self._active and (record is None or record.progress.stage not in ENDED):
+            if not is_under_way and (record is None or record.progress.stage not in ENDED):
                 self._errors.pop(job.id, None)
                 if record is None and parents(job):
                     self._journal.plan(job)  # its parents may take long: until then it is known by its id

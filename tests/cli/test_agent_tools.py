@@ -179,6 +179,18 @@ async def test_the_same_words_twice_are_one_clip_and_the_second_answer_says_so(
     assert len(service.accepted) == 1
 
 
+async def test_the_same_job_again_while_it_waits_to_be_sent_is_not_refused_for_the_money_that_it_was_promised(
+    tools: Tools, service: FakeService
+) -> None:
+    async with tools(2 * PRICE) as agent:
+        await agent.submit(MODEL, PARAMS, "a")
+        await agent.submit(MODEL, child("a"), "b")
+        again = await agent.submit(MODEL, child("a"), "b")
+        assert (again["stage"], again["waits_for"]) == ("planned", ["a"])
+        await ended(agent, "b")
+    assert len(service.accepted) == 2
+
+
 async def test_another_content_under_an_id_that_is_under_way_is_refused(tools: Tools, service: FakeService) -> None:
     async with tools() as agent:
         await agent.submit(MODEL, PARAMS, "a")
