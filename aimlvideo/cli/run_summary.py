@@ -169,7 +169,9 @@ class RunSummary:
     def advice(self, halted: VideoError | None, command: str, place: str, retry: str) -> str:
         """Return what to do next: `command` goes on, `retry` tries failed jobs again; `place` has the clips."""
         if isinstance(halted, Refused):
-            return f"{halted}. Then: {command}"
+            # Where nothing is left but what has failed, the command alone would do nothing.
+            only_failed = self.exit_code == SOME_FAILED and self.failed.count
+            return f"{halted}. Then: {retry if only_failed else command}"
         if self.exit_code == UNFINISHED:
             waiting = f"{len(self.accepted)} outstanding at the service. " if self.accepted else ""
             why = f"{halted}. " if halted else ""
@@ -178,7 +180,8 @@ class RunSummary:
             refused = self.refused.count
             change = f"{pluralize(refused, 'job')} refused for the content: {CHANGE_CONTENT}" if refused else ""
             again = f"To try the failed ones again: {retry}" if self.failed.count else ""
-            return ". ".join(part for part in (change, again) if part)
+            why = str(halted) if halted and again else ""
+            return ". ".join(part for part in (change, why, again) if part)
         return f"the clips are in {place}"
 
     def _last_words(self, now: float) -> Iterator[str]:
@@ -283,13 +286,12 @@ def failures_of(failed_jobs: Iterable[Record]) -> tuple[_Failures, _Failures]:
     return failed, refused
 
 
-def dollars_to_go_on(journal: JournalReader, run: int | None) -> float | None:
-    """Return the spending limit that lets all planned jobs be bought, in USD; None where a price is not known."""
+def dollars_to_go_on(journal: JournalReader, to_buy: Iterable[Record]) -> float | None:
+    """Return the spending limit that lets these jobs be bought, in USD; None where a price is not known."""
     # The list that the run began with: its limit was checked against those prices.
     listed = journal.fact(PRICES)
     outstanding = [record for record in journal.open_jobs() if record.progress.stage in OUTSTANDING]
-    planned = [record for record in journal.open_jobs(run=run) if record.progress.stage is Stage.PLANNED]
-    prices = list(_prices([*outstanding, *planned], listed, {}))
+    prices = list(_prices([*outstanding, *to_buy], listed, {}))
     known_prices = [price for price in prices if price is not None]
     return journal.spent() + sum(known_prices) if len(known_prices) == len(prices) else None
 

@@ -23,14 +23,14 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
 from aimlvideo.core.formatting import command_line
 from aimlvideo.core.jobs.file_names import JOURNAL, REPORT
-from aimlvideo.core.jobs.job import Result
+from aimlvideo.core.jobs.job import Record, Result
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.pricing import PRICES, Prices
 from aimlvideo.core.service_clock import CLOCK_OFFSET, offset_remark
 from aimlvideo.errors import DiskFailed, InDoubt, JournalError, OverBudget, Refused, UsageError, VideoError
-from aimlvideo.pipeline.retries import is_still_refused
+from aimlvideo.pipeline.retries import is_still_refused, may_be_bought
 from aimlvideo.pipeline.run import Run
-from aimlvideo.shell.journal.base import Journal
+from aimlvideo.shell.journal.base import Journal, JournalReader
 from aimlvideo.shell.journal.sqlite import SqliteJournal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.views.snapshot import RunWatcher
@@ -161,11 +161,19 @@ class RunSession:
             self.terminal.say(not_retried(refused))
         return len(failed) - refused
 
+    def _to_buy(self, journal: JournalReader) -> Iterator[Record]:
+        """Give the jobs in scope that the same command may still buy, but for those whose answer was lost."""
+        retry_failed = self.options.retry_failed
+        for record in journal.open_jobs(retry_failed=retry_failed, run=self.run):
+            is_at_rest = record.progress.stage in (Stage.PLANNED, Stage.FAILED)
+            if is_at_rest and may_be_bought(record, retry_failed=retry_failed):
+                yield record
+
     def finish(self, halted: VideoError | None, *, hurried: bool = False) -> int:
         """Say how the run ended and what to do next; return the exit code, which speaks of the jobs in question."""
         with read_journal(self.options.output / JOURNAL) as journal:
             summary = RunSummary.of(journal, self.options.output, run=self.run)
-            going_on = _command_to_go_on(halted, dollars_to_go_on(journal, self.run))
+            going_on = _command_to_go_on(halted, dollars_to_go_on(journal, self._to_buy(journal)))
             is_sandbox = bool(journal.fact(SANDBOX))
         place = self.options.store or str(self.options.output)
         for line in (*summary.lines(), *self.reasons.lines()):

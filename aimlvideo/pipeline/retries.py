@@ -87,7 +87,7 @@ async def taken_up_since(send: Send, wire: Wire, record: Record, gate: RateGate,
         generation = await retrying(question, on=(NotAccepted, Unclear))
     except ServiceError as error:
         if error.status in (403, *GONE) and (elsewhere := _sent_elsewhere(record.progress, account)):
-            raise Unclear(f"{error}; {elsewhere}") from error
+            raise Unclear(elsewhere) from error
         # That it took too long is how it failed, and no trouble with the question.
         if isinstance(error, Refused) or (isinstance(error, NotAccepted | Unclear) and not says_timed_out(str(error))):
             raise

@@ -242,6 +242,21 @@ def test_a_question_is_asked_about_failed_jobs_that_are_tried_again(
     assert len(service.accepted) == 1
 
 
+def test_a_retry_that_the_limit_or_the_account_ends_says_why_and_how_it_is_given_again(
+    command: Command, service: FakeService, tmp_path: Path
+) -> None:
+    service.broken = {"gen-0": "out of memory", "gen-1": "out of memory"}
+    write(tmp_path / "jobs.jsonl", "a", "b")
+    command(*run())
+    stopped = command(*run("--retry-failed", "--max-spend", 0.3))
+    assert "would pass the limit of 0.30 USD: 0.25 spent" in stopped.output
+    assert stopped.output.rstrip().endswith("--max-spend 0.50 --retry-failed")
+    service.posts.append(answer(403, {"message": "You've run out of credits"}))
+    assert command(*run("--retry-failed")).output.rstrip().endswith("--rate 1000 --retry-failed")
+    assert command(*run("--retry-failed", "--max-spend", 0.5)).exit_code == 0
+    assert len(service.accepted) == 4
+
+
 def test_a_failed_job_may_be_changed_under_its_id_and_a_bought_one_may_not(
     command: Command, service: FakeService, tmp_path: Path
 ) -> None:
