@@ -15,7 +15,7 @@ from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import InvalidJobs, OverBudget, UsageError
-from aimlvideo.pipeline import chains
+from aimlvideo.shell.files import video
 from aimlvideo.shell.journal.sqlite import open_journal
 from tests.fakes import MODEL, PRICE, FakeClient, FakeService, quick_downloads
 from tests.shell.files.test_media import picture
@@ -34,7 +34,7 @@ def tools(service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """Return a way to open the tools of one folder, again and again; clips and frames are there at once."""
     quick_downloads(monkeypatch)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(chains, "frame_png", lambda clip, when: picture())
+    monkeypatch.setattr(video, "frame_png", lambda clip, when: picture())
 
     @asynccontextmanager
     async def opened(limit: float = 5.0) -> Any:
