@@ -586,10 +586,9 @@ class World:
     def _may_follow(self, other: LoggedRequest, row: LoggedRequest) -> bool:
         """Tell whether a job may be bought again after an earlier generation: it has failed, for all that is known."""
         name = other.generation_id
-        # Other words are for another clip, where only the log has the first, and under another model. Under another key
-        # nobody can see that one was repaired.
+        # Other words are for another clip, where only the log has the first, and under another model.
         has_other_words = self.prompts[name] != self.prompts[row.generation_id]
-        is_unknown = name in self.service.repaired and (has_other_words or other.key != row.key)
+        is_unknown = name in self.service.repaired and has_other_words
         if self.service.has_failed(other) or is_unknown or (name in self.uncounted and has_other_words):
             return True
         owned = {attempt.generation_id for tried in self.journal_of().attempts.values() for attempt in tried}
