@@ -520,7 +520,7 @@ class Poll:
         # Not in a pause: nothing is polled then, so the backlog says nothing about how scarce polls are.
         if now - self._price_updated_at >= 1 and self.budget.rate.paused_until <= now:
             self._price_updated_at = now
-            self.budget.tick(now, len(self._backlog))
+            self.budget.tick(now, self._requests_due())
             for policy in self._policies:
                 policy.price = self.budget.price
 

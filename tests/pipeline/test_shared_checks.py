@@ -88,3 +88,11 @@ async def test_after_trouble_with_one_question_everybody_is_asked_about_again(tr
         results = await run_all(client, jobs(6, JOB))
     assert all(result.ok for result in results.values()), [result.error for result in results.values()]
     assert len(kling.asked[-1][1]) > 1, "they are asked about together again"
+
+
+async def test_how_dear_a_poll_is_goes_by_requests_and_not_by_the_generations_in_them() -> None:
+    kling = FakeKling(seconds=120)
+    async with FakeClient(kling, **KLING | {"max_outstanding": 400}, poll="learned", poll_rate=1.0) as client:
+        results = await run_all(client, jobs(300, JOB))
+    assert all(result.ok for result in results.values())
+    assert 95 < len(kling.asked) <= 140, "one a second is allowed"
