@@ -584,7 +584,7 @@ class VideoClient:
             # they heard is written.
             tasks = await stack.enter_async_context(task_group())
             budget = await self._budget(max_spend, place.journal, place.spending)
-            stats = RunStats(self._poll_policies.expected, self._prices.price)
+            stats = RunStats(self._poll_policies.expected, self.price)
             spec = self._spec_of(place, number=number, goal=goal, name=name, is_one_of_many=store is not None)
             run = Run(replace(spec, retries=retries), tasks, budget, stats, pipeline.limiters)
             if place.own_store:
@@ -634,7 +634,7 @@ class VideoClient:
             number=number,
             window=self._window(),
             most_bought=self._most_bought,
-            price=self._prices.price,
+            price=self.price,
             refresh_prices=partial(self._prices.refresh, self.send, place.journal),
             folder=place.folder,
             patience=self._settings.timeout,

@@ -28,11 +28,11 @@ def test_killed_at_random_moments_every_job_is_saved_once_and_paid_once(tmp_path
 
 
 def test_a_gateway_that_cannot_be_asked_leaves_jobs_in_doubt_and_never_buys_twice(tmp_path: Path) -> None:
-    # Half of the answers: of twelve surely some, and surely not all.
+    # Half of the answers, and up to eight that were being sent when it was killed: surely some, and surely not all.
     knobs: dict[str, Any] = {"kling_external_query": False, "dropped": 0.5}
-    outcome = kill_and_restart(tmp_path, jobs=12, kills=1, seed=5, service="kling", **knobs)
+    outcome = kill_and_restart(tmp_path, jobs=30, kills=1, seed=5, service="kling", **knobs)
     assert outcome.exit_code == 3, outcome.said
     assert outcome.stages.keys() == {"saved", "in_doubt"}
-    assert len(outcome.rows) == 12
+    assert len(outcome.rows) == 30
     assert pays_once(outcome)
-    assert outcome.stats["accepted"] <= 12
+    assert outcome.stats["accepted"] <= 30
