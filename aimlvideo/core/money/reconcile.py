@@ -11,7 +11,7 @@ from aimlvideo.core.jobs.job import Attempt, Record
 from aimlvideo.core.jobs.request_ids import PREFIX_LENGTH, id_prefix
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.account import Charge, LogRow
-from aimlvideo.errors import GenerationFailed
+from aimlvideo.errors import DownloadFailed
 
 USAGE = "MODEL_USAGE"
 GIVEN_BACK = ("REFUND", "ADJUSTMENT")
@@ -100,7 +100,8 @@ def reconcile(
         if (other := owners.setdefault(progress.generation_id, job.id)) != job.id:
             findings.append(f"one generation for two jobs: {other!r} and {job.id!r} are both {progress.generation_id}")
             continue
-        has_failed = isinstance(progress.error, GenerationFailed)
+        # Also where it could not be sent again since, which is its error then.
+        has_failed = progress.stage is Stage.FAILED and not isinstance(progress.error, DownloadFailed)
         # Taken out: what is left at the end are charges that no job here accounts for.
         generation_charges = by_generation.pop(progress.generation_id, [])
         bills.append(_bill(job.id, progress.attempt, generation_charges, progress.cost_units))

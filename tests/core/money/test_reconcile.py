@@ -9,7 +9,7 @@ from aimlvideo.core.jobs.request_ids import Intent
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.account import Charge, LogRow
 from aimlvideo.core.money.reconcile import reconcile
-from aimlvideo.errors import GenerationFailed
+from aimlvideo.errors import GenerationFailed, Rejected
 from tests.cases import for_each
 
 
@@ -71,6 +71,7 @@ FAILED = GenerationFailed("moderated")
         ([], [charge("z")], "a charge without a job: 0.2000 USD for generation gen-z"),
         ([], [charge(None)], "a charge without a job: 0.2000 USD for generation without a reference"),
         ([record("a", Stage.FAILED, None, error=FAILED)], [charge("a")], "a failed job was charged: job 'a'"),
+        ([record("a", Stage.FAILED, None, error=Rejected("no"))], [charge("a")], "a failed job was charged: job 'a'"),
         ([paid("a", 2.0)], [units("a", 2.4)], "job 'a' (generation gen-a) was charged 2.4 units, expected 2 units"),
         ([paid("a", 2.4)], [units("a", 2.4), units("a", 2.4)], "was charged 2 times, 4.8 units in all"),
         ([paid("a", None, Stage.FAILED, error=FAILED)], [units("a", 2.4)], "a failed job was charged: job 'a'"),
