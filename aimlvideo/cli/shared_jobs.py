@@ -184,8 +184,9 @@ class SharedJobs:
             self._terminal.say(not_retried(refused))
         if unknown:
             self._terminal.problem(
-                f"{pluralize(unknown, 'job')} not tried again: the service does not say at present whether it has "
-                "completed the failed generation since, which would be bought twice. Give the command again later"
+                f"{pluralize(unknown, 'job')} not tried again: the service does not say at present, or not to this API "
+                "key, whether it has completed the failed generation since, which would be bought twice. Give the "
+                "command again later, with the key and the base URL of then"
             )
 
     def work(
