@@ -54,7 +54,7 @@ async def open_worker(
         connection = await stack.enter_async_context(_connected(dsn))
         await anyio.to_thread.run_sync(_check_tables, dsn)
         learned = await SharedDurations.read(connection)
-        await _agree_on_service(connection, settings["service"])
+        refuse_other_service(await _fact(connection, SERVICE), settings["service"])
         journal = await stack.enter_async_context(open_postgres_journal(dsn, str(worker)))
         pool = await stack.enter_async_context(Database(dsn).pool(size=2))
         # Only to begin with: those that count are agreed on in `_join`, after all that can fail has been tried, and are
@@ -69,7 +69,7 @@ async def open_worker(
         store = stack.enter_context(open_worker_store(output, str(worker)))
         copy_check = DatabaseCopyCheck(store, await _check_output(connection, store))
         await copy_check.begin(connection)
-        account = await _join(connection, registry, limits, stack)
+        account = await _join(connection, registry, settings["service"], limits, stack)
         await store.sweep(await WorkerRegistry.ids(connection))
         await _know_prices(client, journal, needed=account.limits.max_spend != inf)
         await stack.enter_async_context(background_tasks(partial(_refresh_prices, client)))
@@ -166,11 +166,10 @@ async def _connected(dsn: str) -> AsyncIterator[Connection]:
 
 async def _queued_upload(connection: Connection) -> UploadStore | None:
     """Open the place for uploads that the jobs were queued with. Raises SettingsError where it cannot be used."""
-    row = await (await connection.execute("SELECT value FROM aimlvideo_facts WHERE name = %s", (UPLOAD,))).fetchone()
-    if not row or not row[0]:
+    if not (url := await _fact(connection, UPLOAD)):
         return None
     try:
-        return await UploadStore.opened(row[0])
+        return await UploadStore.opened(url)
     except SettingsError as error:
         raise SettingsError(
             f"{error}. The jobs were queued with this place: name the right one for all workers by `aimlvideo enqueue "
@@ -178,17 +177,19 @@ async def _queued_upload(connection: Connection) -> UploadStore | None:
         ) from error
 
 
-async def _agree_on_service(connection: Connection, service: str) -> None:
-    """Keep all workers to one service: the ids of one mean nothing to another."""
-    row = await (await connection.execute(CLAIM, (SERVICE, service))).fetchone()
-    refuse_other_service(row[0] if row else None, service)
+async def _fact(connection: Connection, name: str) -> str | None:
+    row = await (await connection.execute("SELECT value FROM aimlvideo_facts WHERE name = %s", (name,))).fetchone()
+    return row[0] if row else None
 
 
 async def _join(
-    connection: Connection, registry: WorkerRegistry, limits: AccountLimits, stack: AsyncExitStack
+    connection: Connection, registry: WorkerRegistry, service: str, limits: AccountLimits, stack: AsyncExitStack
 ) -> Account:
-    """Agree on the limits and appear among the workers: at once, so that of two new workers one sees the other."""
+    """Agree on service and limits and appear among the workers: at once, so that of two new ones one sees the other."""
     async with connection.transaction():
+        # Only now, when the key and the rest are right: a list belongs to the service of its first worker for good.
+        row = await (await connection.execute(CLAIM, (SERVICE, service))).fetchone()
+        refuse_other_service(row[0] if row else None, service)
         account = await limits.agree(connection)
         await registry.appear(connection, {}, account.limits.heartbeat or 30.0)
 

@@ -53,6 +53,18 @@ async def test_a_worker_is_refused_by_a_list_of_another_service_and_by_tables_of
             pass
 
 
+async def test_a_worker_whose_service_cannot_be_reached_leaves_an_empty_list_to_whichever_comes_first(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retrying, "_retry_delays", partial(retrying._retry_delays, 0.0, 0.0))
+    settings = {"service": "kling", "api_key": "k", "base_url": "http://127.0.0.1:9"}
+    with pytest.raises(Unavailable):
+        async with open_worker(dsn, str(tmp_path), settings, AccountLimits()):
+            pass
+    with psycopg.connect(dsn) as db:
+        assert db.execute("SELECT value FROM aimlvideo_facts WHERE name = 'service'").fetchall() == []
+
+
 async def test_a_worker_removes_what_killed_ones_have_left_half_fetched(dsn: str, tmp_path: Path) -> None:
     abandoned = tmp_path / f"{ARRIVING}killed00"
     abandoned.mkdir()
