@@ -309,6 +309,46 @@ async def test_what_may_not_be_bought_now_is_queued_again_and_only_a_limit_that_
         assert (worker._waits_for_money, worker.results.halted is not None) == (waits, ends)
 
 
+async def test_a_limit_of_nothing_is_named_as_that() -> None:
+    async with a_worker(Journal()) as worker:
+        account: Any = SimpleNamespace(limits=AccountLimits(max_spend=0.0))
+        worker.account = account
+        worker.refuse("one", Refusal(Verdict.OVER_BUDGET, 0.25, Standing(0.0, 0.0)))
+        assert "the limit of 0.00 USD" in str(worker.results.halted)
+
+
+async def test_who_winds_down_gives_back_at_once_what_its_pipeline_has_not_read() -> None:
+    queue = Queue()
+    async with a_worker(Journal()) as worker:
+        await worker._begin({"new": NONE})
+        worker._wind_down("the workers were told to drain")
+        await worker._hand_back(queue)
+        assert (queue.given_up, worker.places) == (["queued again"], {}), "what is outstanding may take half an hour"
+
+
+@pytest.mark.real_time
+async def test_a_worker_that_ends_knows_the_limits_until_then_and_gives_up_what_it_was_given_unheard(
+    dsn: str, tmp_path: Path
+) -> None:
+    settings = {"service": "aimlapi", "api_key": "k", "transport": FakeTransport(FakeService(), "k")}
+    async with (
+        open_worker(dsn, str(tmp_path), settings, AccountLimits(4, 200.0, 100.0, 9.0)) as worker,
+        JobQueue.open(dsn, worker.registry.worker) as queue,
+    ):
+        worker.results.halt(Stopped("drained"))
+        await AccountLimits(heartbeat=20.0).set(queue.connection)
+        await worker._keep_up(queue, 0.5)
+        assert worker.heartbeat == 20.0
+        with open_sync_journal(dsn) as book:
+            with book.planning():
+                book.plan(JOB)
+            enqueue_jobs(book.db, ["one"])
+        assert await queue.take(9), "and the answer was lost"
+        await worker.run()
+        async with JobQueue.open(dsn, uuid4()) as queue_of_another:
+            assert await queue_of_another.take(9), "it would wait for a heartbeat"
+
+
 async def test_a_worker_takes_no_more_than_its_part_of_the_room_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     account: Any = SimpleNamespace(limits=AccountLimits(heartbeat=9.0), room=12, outstanding=3, drained_at=None)
 
