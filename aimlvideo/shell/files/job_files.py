@@ -14,6 +14,7 @@ import logging
 import re
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -433,7 +434,7 @@ def _text_lines(file: BinaryIO) -> Iterator[tuple[int, str]]:
 def _pictures(folder: Path, catalog: Catalog, defaults: JobDefaults) -> Iterator[Line]:
     """Give one job for each picture of a folder, in the order of their names; a `.txt` beside one is its prompt."""
     # Hidden ones are no pictures: macOS puts `._a.jpg` beside each file on a stick or in an archive.
-    visible = (path for path in folder.iterdir() if not path.name.startswith("."))
+    visible = [path for path in folder.iterdir() if not path.name.startswith(".")]
     pictures = sorted(path for path in visible if path.suffix.lower() in PICTURE_ENDINGS and path.is_file())
     if not pictures:
         yield str(folder), Problem("", f"a folder with pictures ({', '.join(sorted(PICTURE_ENDINGS))})", "none in it")
@@ -450,18 +451,31 @@ def _pictures(folder: Path, catalog: Catalog, defaults: JobDefaults) -> Iterator
         yield str(folder), problem
         return
     # `a.png` and `a.jpg` are two jobs: the stem is an id only where it is the only one.
-    stems = [path.stem for path in pictures]
+    stems = Counter(path.stem for path in pictures)
+    texts = [path for path in visible if path.suffix.lower() == ".txt"]
+    prompts = {path.name.casefold(): path for path in texts} | {path.name: path for path in texts}
     for path in pictures:
-        job: dict[str, Any] = {"id": path.stem if stems.count(path.stem) == 1 else path.name}
+        job: dict[str, Any] = {"id": path.stem if stems[path.stem] == 1 else path.name}
         job[slot] = [path.name] if model and model.params[slot].type == "array" else path.name
-        for text in (path.with_name(f"{path.name}.txt"), path.with_suffix(".txt")):
-            if text.is_file():
-                with text.open("rb") as file:
-                    content, remarks = _as_utf8(f"{folder.name}/{text.name}", file, LONGEST_LINE)
-                    yield from remarks
-                    with content as utf8:
-                        job["prompt"] = utf8.read().decode().strip()
+        # What is called as the whole picture first: pictures that differ in their endings share the other.
+        names = (f"{path.name}.txt", path.with_suffix(".txt").name)
+        found = (prompts.get(name) or prompts.get(name.casefold()) for name in names)
+        if (text := next(filter(None, found), None)) is not None:
+            job["prompt"], remarks = _text_of(text)
+            yield from remarks
         yield f"{folder.name}/{path.name}", job
+
+
+def _text_of(path: Path) -> tuple[str, list[Line]]:
+    """Return all that a text says, and what is wrong with it."""
+    where = f"{path.parent.name}/{path.name}"
+    if not path.is_file():
+        got = "a link that leads nowhere" if path.is_symlink() else "none that can be read"
+        return "", [(where, Problem("prompt", "a text", got))]
+    with path.open("rb") as file:
+        content, remarks = _as_utf8(where, file, LONGEST_LINE)
+        with content as utf8:
+            return utf8.read().decode().strip(), remarks
 
 
 def _picture_param(model: Model) -> str | None:

@@ -426,6 +426,26 @@ def test_a_folder_of_pictures_is_a_job_file_and_a_text_beside_one_is_its_prompt(
     }
 
 
+def test_the_text_beside_a_picture_is_the_one_that_is_meant_for_it_or_a_problem(tmp_path: Path) -> None:
+    for name in ("a.png", "a.jpg", "b.png", "c.png", "d.png"):
+        (tmp_path / name).write_bytes(b"\x89PNG")
+    for name in ("a.txt", "a.png.txt", "b.TXT"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "c.txt").symlink_to("nowhere")
+    (tmp_path / "d.txt").mkdir()
+    jobs, problems = read(tmp_path, PICTURE)
+    said = {job["id"]: job.get("prompt") for job in jobs}
+    assert said == {"a.jpg": "a.txt", "a.png": "a.png.txt", "b": "b.TXT", "c": None, "d": None}
+    assert refusals_of(problems) == [
+        f"{tmp_path.name}/c.txt: prompt: a text, got a link that leads nowhere",
+        f"{tmp_path.name}/d.txt: prompt: a text, got none that can be read",
+    ]
+
+
+def refusals_of(problems: list[tuple[str, Problem]]) -> list[str]:
+    return [f"{where}: {problem}" for where, problem in problems if not problem.warning]
+
+
 def test_a_model_that_takes_a_list_of_pictures_gets_a_list(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"\x89PNG")
     assert read(tmp_path, PICTURES)[0] == [{"model": PICTURES, "id": "a", "image_list": ["a.png"]}]
