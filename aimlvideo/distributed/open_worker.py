@@ -88,9 +88,12 @@ def _noting(refusals: list[tuple[str, float | None]]) -> Callable[[str, float | 
     """Return what notes a refusal, with its seconds, for the next heartbeat."""
 
     def note(kind: str, seconds: float | None) -> None:
-        # The other workers need to hear of it once per heartbeat; a thousand refused requests would say no more.
-        if kind not in (pending for pending, _ in refusals):
-            refusals.append((kind, seconds))
+        # The other workers need to hear of it once, with the longest pause; a thousand refused requests say no more.
+        for place, (pending, before) in enumerate(refusals):
+            if pending == kind:
+                refusals[place] = kind, max(before or 1.0, seconds or 1.0)
+                return
+        refusals.append((kind, seconds))
 
     return note
 

@@ -24,6 +24,11 @@ AT_A_TIME = 0.1
 """Seconds' worth of submissions that a worker reserves at a time."""
 FRESH = 1.0
 """Seconds after which what was reserved and not used is void."""
+FAR = 60.0
+FAR_AHEAD = (
+    "the account's next submission may start in %.0f s: expected less than a minute. Either the rate is that low "
+    "(`aimlvideo db limits` shows it), or the service has asked for a pause, or the clock of the database was set back"
+)
 PATIENCE = 5.0
 """Seconds that a reservation may take: it is tried again then."""
 RESERVE = """
@@ -119,6 +124,8 @@ class Permits:
             await anyio.sleep(AGAIN)
             return
         row = required_row(row, "aimlvideo_rate")
+        if row[0] > FAR:
+            log.warning(FAR_AHEAD, row[0])
         # The reservation begins when the account's turn comes: that moment is on the database's clock, so only the
         # difference is used.
         await anyio.sleep(max(row[0], 0.0))

@@ -266,11 +266,16 @@ class Worker:
         if self.results.halted is not None:
             self._give_back_unread()
         await self._hand_back(queue)
-        # Taken off only when it was passed on: a refusal that PostgreSQL did not hear is told again.
-        while self.refusals_to_broadcast:
-            await self.registry.broadcast(queue.connection, *self.refusals_to_broadcast[0])
-            self.refusals_to_broadcast.pop(0)
+        await self._broadcast_refusals(queue)
         return await self._take(queue)
+
+    async def _broadcast_refusals(self, queue: JobQueue) -> None:
+        """Tell the other workers of refusals. What PostgreSQL did not hear is told again."""
+        while self.refusals_to_broadcast:
+            refusal = self.refusals_to_broadcast[0]
+            await self.registry.broadcast(queue.connection, *refusal)
+            if self.refusals_to_broadcast[0] == refusal:  # else one with a longer pause came meanwhile
+                self.refusals_to_broadcast.pop(0)
 
     async def _after_silence(self, now: float) -> None:
         """After a freeze, or PostgreSQL's return: find out what is still ours, and let everybody say that they live."""

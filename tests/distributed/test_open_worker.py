@@ -13,8 +13,9 @@ import psycopg
 import pytest
 
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.distributed.open_worker import _check_key, _check_output, open_worker
+from aimlvideo.distributed.open_worker import _check_key, _check_output, _noting, open_worker
 from aimlvideo.distributed.shared_account import AccountLimits
+from aimlvideo.distributed.worker import Worker
 from aimlvideo.errors import (
     Busy,
     JournalError,
@@ -63,6 +64,26 @@ async def test_a_worker_whose_service_cannot_be_reached_leaves_an_empty_list_to_
             pass
     with psycopg.connect(dsn) as db:
         assert db.execute("SELECT value FROM aimlvideo_facts WHERE name = 'service'").fetchall() == []
+
+
+async def test_of_several_refusals_the_other_workers_hear_the_longest_pause() -> None:
+    refusals: list[tuple[str, float | None]] = []
+    note = _noting(refusals)
+    for kind, seconds in (("polls", None), ("submissions", 2.0), ("submissions", 60.0), ("submissions", 5.0)):
+        note(kind, seconds)
+    assert refusals == [("polls", None), ("submissions", 60.0)]
+    heard: list[tuple[str, float | None]] = []
+
+    async def broadcast(connection: Any, kind: str, seconds: float | None) -> None:
+        heard.append((kind, seconds))
+        if len(heard) == 1:
+            note("polls", 7.0)  # while the first one is on its way
+
+    worker: Any = SimpleNamespace(refusals_to_broadcast=refusals, registry=SimpleNamespace(broadcast=broadcast))
+    queue: Any = SimpleNamespace(connection=None)
+    await Worker._broadcast_refusals(worker, queue)
+    assert heard == [("polls", None), ("polls", 7.0), ("submissions", 60.0)]
+    assert refusals == []
 
 
 async def test_a_worker_removes_what_killed_ones_have_left_half_fetched(dsn: str, tmp_path: Path) -> None:

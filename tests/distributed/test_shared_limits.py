@@ -123,6 +123,17 @@ async def test_while_the_database_is_away_nothing_starts_and_it_is_asked_again(a
     await permits.acquire()
 
 
+@pytest.mark.parametrize(("ahead", "is_said"), [(59.0, False), (3600.0, True)])
+async def test_a_turn_that_is_far_ahead_is_said_and_what_may_have_put_it_there(
+    caplog: pytest.LogCaptureFixture, ahead: float, is_said: bool
+) -> None:
+    rate = AccountRate()
+    rate.due = anyio.current_time() + ahead
+    await Permits(rate, 50.0).acquire()  # type: ignore[arg-type]
+    assert ("may start in 3600 s" in caplog.text) is is_said
+    assert anyio.current_time() >= rate.due - 1
+
+
 async def test_a_slow_account_has_one_submission_at_a_time() -> None:
     permits = Permits(AccountRate(), 0.5)  # type: ignore[arg-type]
     for _ in range(3):
