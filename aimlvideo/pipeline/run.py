@@ -424,7 +424,8 @@ class Run:
 
     def round_trip(self) -> anyio.CancelScope:
         """Return a scope that keeps one round trip from being cut off in the middle: its answer is worth a clip."""
-        shield = anyio.CancelScope(shield=True)
+        # `CancelScope` in its place would be set up twice: by the event loop's own kind of it, and by its caller.
+        shield = anyio.move_on_after(None, shield=True)
         self._shields.add(shield)
         return shield
 

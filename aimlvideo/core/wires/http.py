@@ -88,7 +88,7 @@ def _as_utf8(raw: bytes) -> str:
 
 def _decoded(text: str) -> Any:
     try:
-        return json.loads(text)
+        return _STRICT.decode(text)
     except ValueError:
         # An object with something behind it (a comment of a proxy, a second object), or with a number of thousands of
         # digits: what it says of a generation counts all the same.
@@ -102,4 +102,4 @@ def _number(digits: str) -> int | None:
     return int(digits) if len(digits) <= LONGEST_NUMBER else None
 
 
-_LENIENT = json.JSONDecoder(parse_int=_number)
+_STRICT, _LENIENT = json.JSONDecoder(), json.JSONDecoder(parse_int=_number)

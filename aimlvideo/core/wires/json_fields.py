@@ -29,7 +29,8 @@ def as_id(value: Any) -> str | None:
 
 def as_number(value: Any) -> float | None:
     """Return a finite number, also from its text; None for everything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    # Without `|`, which makes a new type of these at each call; most fields that are asked for are missing.
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:
         number = float(value)
