@@ -493,7 +493,7 @@ def test_standard_input_is_read_in_every_form(
 
 
 def test_what_a_stream_has_said_is_read_as_often_as_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(json.dumps(WAVES).encode())))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(json.dumps(WAVES).encode("utf-16"))))
     with JobFile("-").kept() as file:
         for _ in range(2):
             with file.lines(CATALOG) as lines:

@@ -15,7 +15,7 @@ import anyio
 import psycopg
 import pytest
 
-from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import DatabaseAway
 from aimlvideo.shell.journal import postgres_connection
@@ -146,6 +146,22 @@ async def test_a_submission_that_is_replaced_while_it_cannot_be_written_is_kept(
     database.on_statement = lambda: journal.step(job, Progress().to(Stage.SUBMITTING, request_id="av-2"))
     await written(journal)
     assert ("one", "av-1") in [values[:2] for values in database.values]
+
+
+async def test_a_step_that_the_database_does_not_take_is_of_a_job_that_another_worker_has_now() -> None:
+    journal, lost = journal_of(Database(answers=0), "worker"), list[str]()
+    journal.lost = lost.append
+    await written(journal)
+    assert lost == ["one"]
+
+
+async def test_what_a_job_takes_a_clip_from_is_found_without_a_question_until_it_is_let_go() -> None:
+    journal, parent = journal_of(Database(), "worker"), Record(VideoJob("m", id="parent"), SENT)
+    journal._parents["child"] = {"parent": parent}
+    assert journal.find("parent") is parent
+    journal.let_go(["child"])
+    with pytest.raises(pytest.fail.Exception, match="nothing is read"):
+        journal.find("parent")
 
 
 async def test_what_was_charged_nothing_says_nothing_of_the_price_of_its_model() -> None:
