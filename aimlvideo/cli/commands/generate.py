@@ -161,13 +161,19 @@ class _ClipJournal:
         with read_journal(self.path) as opened:
             return list(opened.all_jobs())
 
-    def record_in(self, records: Sequence[Record]) -> Record:
-        """Return how this clip stands among them: as planned, where it is none of them."""
-        return next((one for one in records if one.job.id == self.job.id), Record(self.job, Progress()))
+    def own_record(self, *, again: bool) -> Record:
+        """Return how this clip stands: as planned, where the journal does not have it.
 
-    def refuse_to_buy_again(self, records: Sequence[Record]) -> None:
+        Raises UsageError where it is not bought unless `again` is said.
+        """
+        records = self.records()
+        own = next((one for one in records if one.job.id == self.job.id), Record(self.job, Progress()))
+        if not again:
+            self._refuse_to_buy_again(own, records)
+        return own
+
+    def _refuse_to_buy_again(self, own: Record, records: Sequence[Record]) -> None:
         """Raise UsageError where the clip is there, was refused, or one by other words was begun: it would be lost."""
-        own = self.record_in(records)
         if self.output.exists() and own.progress.stage in (Stage.PLANNED, *ENDED):
             raise UsageError(
                 f"{self.output} already exists, so nothing was bought. To buy the clip once more and replace the file: "
@@ -260,10 +266,7 @@ def make_one(
     job = _job_of(clip, settings, sandbox=sandbox)
     _check_output(output)
     journal = _ClipJournal(None if sandbox else output.with_name(clip_journal_name(output.name)), job, output)
-    records = journal.records()
-    record = journal.record_in(records)
-    if not again:
-        journal.refuse_to_buy_again(records)
+    record = journal.own_record(again=again)
     stage, is_saved = record.progress.stage, record.progress.stage is Stage.SAVED
     is_anew = again and (is_saved or is_still_refused(record))
     is_new = stage is Stage.PLANNED or is_anew
@@ -278,9 +281,8 @@ def make_one(
                 await _refuse_above(max_spend, client, job, terminal)
             if is_anew:
                 await journal.plan_anew(client)
-            async with journal.opened_run(
-                client, None if is_new else max_spend, has_failed=stage is Stage.FAILED and not is_anew
-            ) as results:
+            limit, has_failed = None if is_new else max_spend, stage is Stage.FAILED and not is_anew
+            async with journal.opened_run(client, limit, has_failed=has_failed) as results:
                 result = await anext(results)
                 if is_saved and not is_new:
                     terminal.say(f"{output} is gone: its clip, which is paid, is fetched again")
