@@ -10,10 +10,10 @@ from functools import partial
 from typing import Any
 
 from aimlvideo.core.money.account import Charge, ResourcePack
-from aimlvideo.core.money.reconcile import USAGE
+from aimlvideo.core.money.reconcile import GIVEN_BACK, USAGE
 from aimlvideo.core.wires.base import Ledger, Query
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.core.wires.json_fields import as_cost, as_id, as_text, as_timestamp
+from aimlvideo.core.wires.json_fields import as_cost, as_id, as_number, as_text, as_timestamp
 from aimlvideo.core.wires.kling_answers import read_data
 from aimlvideo.errors import Unclear
 
@@ -87,12 +87,12 @@ def _read_ledger_page(in_units: bool, answer: Answer) -> tuple[list[Charge], str
 
 
 def _charge(row: Mapping[str, Any], *, in_units: bool) -> Charge:
-    """Return one row; an amount in another currency than USD is one that cannot be read, as is one of units."""
-    amount = as_cost(row.get("deduction_amount"))
+    """Return one row; an amount in another currency than USD is one that cannot be read. What comes back is below 0."""
+    amount = as_number(row.get("deduction_amount"))
     is_dollars = not in_units and row.get("currency") == "USD"
     usd = amount if is_dollars else 0.0 if in_units and amount is not None else None
-    made = as_timestamp(row.get("deduction_time"))
-    return Charge(as_id(row.get("task_id")), usd, USAGE, made, (amount or 0.0) if in_units else 0.0)
+    made, kind = as_timestamp(row.get("deduction_time")), USAGE if (amount or 0.0) >= 0 else GIVEN_BACK[0]
+    return Charge(as_id(row.get("task_id")), usd, kind, made, (amount or 0.0) if in_units else 0.0)
 
 
 PACKS = Query(_packs_request, _read_packs, _PACKS_FIELDS)

@@ -14,10 +14,10 @@ from typing import Any
 from aimlvideo.core.catalog.endpoints import endpoint_facts
 from aimlvideo.core.formatting import SecretText
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.wires.answers import Body
+from aimlvideo.core.wires.answers import ENDED_STATES, Body, State
 from aimlvideo.core.wires.base import Generation, PathOf, SharedChecks
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.core.wires.json_fields import as_id
+from aimlvideo.core.wires.json_fields import as_id, as_text
 from aimlvideo.core.wires.kling import Kling, helper_below
 from aimlvideo.core.wires.kling_answers import Task
 from aimlvideo.core.wires.kling_tasks import TASKS, Tasks, possible_endpoints
@@ -66,11 +66,19 @@ class KlingItself(Kling):
         if (rows := _rows(answer)) is None:
             self.parse_status(answer, generation_ids[0])
             raise Unclear(f"expected a list of {len(generation_ids)} tasks, found one task", status=answer.status)
-        by_id = {as_id(row.get("id")): row for row in rows if isinstance(row, dict)}
+        by_id: dict[str | None, Any] = {}
+        for row in rows:
+            # Of a task that is listed twice an end counts: it does not become undone.
+            if isinstance(row, dict) and (as_id(row.get("id")) not in by_id or _has_ended(row)):
+                by_id[as_id(row.get("id"))] = row
         return {
             name: replace(answer, body=json.dumps({"code": 0, "data": [by_id[name]] if name in by_id else []}).encode())
             for name in generation_ids
         }
+
+
+def _has_ended(row: Mapping[str, Any]) -> bool:
+    return State.named(as_text(row.get("status")) or "") in ENDED_STATES
 
 
 def _is_asked_at_tasks(generation_id: str, job: VideoJob) -> bool:

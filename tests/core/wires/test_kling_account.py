@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.account import Charge
+from aimlvideo.core.money.reconcile import reconcile
 from aimlvideo.core.services import service_of
-from aimlvideo.errors import Refused, Unclear
+from aimlvideo.errors import GenerationFailed, Refused, Unclear
 from tests.cases import for_each
 from tests.core.wires.answers import answer
 
@@ -41,6 +44,16 @@ def test_what_was_taken_of_a_pack_is_units_and_of_the_balance_dollars_where_it_i
     charges, _ = BALANCE.read(page(dollars, yuan, None))
     assert [charge.usd for charge in charges] == [2.4, None]
     assert UNITS.read(page({**ROW, "deduction_amount": "much"}))[0][0].usd is None
+
+
+def test_what_comes_back_is_no_second_charge() -> None:
+    (back,), _ = UNITS.read(page({**ROW, "deduction_amount": -2.4}))
+    assert (back.kind, back.units) == ("REFUND", -2.4)
+    (paid,), _ = UNITS.read(page(ROW))
+    name = str(ROW["task_id"])
+    record = Record(VideoJob("m", id="a"), Progress(Stage.FAILED, generation_id=name, error=GenerationFailed("x")))
+    told = reconcile([record], [paid, back])
+    assert (told.total_units, told.findings) == (0.0, ())
 
 
 @for_each(
