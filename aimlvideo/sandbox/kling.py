@@ -6,7 +6,7 @@ The official root wants a signed token; `kling_official` looks at it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -27,7 +27,7 @@ from aimlvideo.sandbox.submissions import lose_answer, receive
 
 HOME = "/kling/v1/videos/"
 OFFICIAL = "/v1/videos/"
-_MOST_DEDUCTIONS = 500
+_MOST_ROWS = 500
 ANY_TASK = "/v1/video/generations/{task_id:.+}"
 """Where one gateway has tasks of motion control asked about."""
 
@@ -172,17 +172,12 @@ def _paid(world: World) -> list[Generation]:
 
 async def list_deductions(request: web.Request) -> web.Response:
     """Answer a page of what was taken of the packs, oldest first; this account pays for nothing out of a balance."""
-    body, world = await read_json(request), request.app[WORLD]
-    span, cursor = (body.get("start_time"), body.get("end_time")), body.get("cursor") or "0"
-    limit = body.get("limit", _MOST_DEDUCTIONS)
-    if type(limit) is not int or not 1 <= limit <= _MOST_DEDUCTIONS or not str(cursor).isdecimal():
-        raise Refusal("invalid", message="limit is from 1 to 500, cursor that of the page before")
-    if not body.get("cursor") and not all(type(moment) is int for moment in span):
+    body = await read_json(request)
+    page, more = page_by_cursor(
+        body, _paid(request.app[WORLD]) if request.path.endswith("/package") else [], _MOST_ROWS
+    )
+    if not body.get("cursor") and not all(type(body.get(name)) is int for name in ("start_time", "end_time")):
         raise Refusal("invalid", message="start_time and end_time are needed, in milliseconds")
-    has_packs = request.path.endswith("/package")
-    mine = _paid(world)
-    page = mine[int(cursor) : int(cursor) + limit] if has_packs else []
-    following = int(cursor) + len(page)
     rows = [
         {
             "package_id": "pack-1",
@@ -194,9 +189,22 @@ async def list_deductions(request: web.Request) -> web.Response:
         }
         for task in page
     ]
-    has_more = has_packs and following < len(mine)
-    data = {"result": {"detail": rows, "count": len(rows)}, "next_cursor": str(following), "has_more": has_more}
-    return as_json({"code": 0, "message": "SUCCEED", "data": data})
+    return as_json({"code": 0, "message": "SUCCEED", "data": {"result": {"detail": rows, "count": len(rows)}, **more}})
+
+
+def page_by_cursor(
+    body: Mapping[str, Any], tasks: Sequence[Generation], usual: int
+) -> tuple[Sequence[Generation], dict[str, Any]]:
+    """Return a page of tasks, `usual` ones where no limit is asked for, and what an answer says of the next page.
+
+    The cursor says how many came before it.
+    """
+    limit, cursor = body.get("limit", usual), body.get("cursor") or "0"
+    if type(limit) is not int or not 1 <= limit <= _MOST_ROWS or not str(cursor).isdecimal():
+        raise Refusal("invalid", message="limit is from 1 to 500, cursor that of the page before")
+    page = tasks[int(cursor) : int(cursor) + limit]
+    following = int(cursor) + len(page)
+    return page, {"next_cursor": str(following), "has_more": following < len(tasks)}
 
 
 def _kind(request: web.Request) -> str:

@@ -17,7 +17,7 @@ from aiohttp import web
 from aimlvideo.sandbox.behaviour import Behaviour
 from aimlvideo.sandbox.film.storyboard import plan
 from aimlvideo.sandbox.generation import Generation, draw_outcome
-from aimlvideo.sandbox.kling import answer_submission, read_submission
+from aimlvideo.sandbox.kling import answer_submission, page_by_cursor, read_submission
 from aimlvideo.sandbox.kling_json import LISTED, as_listed, in_envelope
 from aimlvideo.sandbox.kling_validation import picture_faults
 from aimlvideo.sandbox.middleware import WORLD
@@ -29,7 +29,6 @@ from aimlvideo.sandbox.validation import Fault, shorten
 
 _SECONDS = 90.0
 """Documented processing time of a task."""
-_MOST_ROWS = 500
 _MOST_ASKED = 20
 _SHAPES = ("16:9", "9:16", "1:1")
 _OPTIONS = {"callback_url": str, "external_task_id": str, "watermark_info": dict}
@@ -136,15 +135,10 @@ async def _check(request: web.Request) -> web.Response:
 async def _list(request: web.Request) -> web.Response:
     """Answer a page of tasks, newest first; the cursor says how many came before it."""
     world, now, body = request.app[WORLD], monotonic(), await read_json(request)
-    limit, cursor = body.get("limit", 100), body.get("cursor") or "0"
-    if type(limit) is not int or not 1 <= limit <= _MOST_ROWS or not str(cursor).isdecimal():
-        raise Refusal("invalid", message="limit is from 1 to 500, cursor that of the page before")
     mine = [generation for generation in reversed(world.generations) if generation.wire.startswith("kling")]
-    page = mine[int(cursor) : int(cursor) + limit]
+    page, more = page_by_cursor(body, mine, 100)
     rows = [as_listed(world.behaviour, task, task.phase(now), request.host) for task in page]
-    following = int(cursor) + len(page)
-    data = {"result": rows, "count": len(rows), "next_cursor": str(following), "has_more": following < len(mine)}
-    return as_json(in_envelope(data, Dice(world.behaviour.seed, "tasks")))
+    return as_json(in_envelope({"result": rows, "count": len(rows), **more}, Dice(world.behaviour.seed, "tasks")))
 
 
 def _judge(world: World, path: str, body: Mapping[str, Any], dice: Dice) -> Accepted:

@@ -178,15 +178,22 @@ async def test_a_job_that_is_in_doubt_again_is_taken_over_and_waits_for_no_place
         assert list(await queue.take_over(9)) == ["one"]
 
 
+@asynccontextmanager
+async def an_opened_worker(dsn: str, folder: Path) -> AsyncIterator[tuple[Worker, JobQueue]]:
+    """Give a worker as the command opens one, and its queue."""
+    settings = {"service": "aimlapi", "api_key": "k", "transport": FakeTransport(FakeService(), "k")}
+    async with (
+        open_worker(dsn, str(folder), settings, AccountLimits(4, 200.0, 100.0, 9.0)) as worker,
+        JobQueue.open(dsn, worker.registry.worker) as queue,
+    ):
+        yield worker, queue
+
+
 @pytest.mark.real_time
 async def test_what_a_worker_learns_is_shared_every_half_minute_and_not_at_its_end_alone(
     dsn: str, tmp_path: Path
 ) -> None:
-    settings = {"service": "aimlapi", "api_key": "k", "transport": FakeTransport(FakeService(), "k")}
-    async with (
-        open_worker(dsn, str(tmp_path), settings, AccountLimits(4, 200.0, 100.0, 9.0)) as worker,
-        JobQueue.open(dsn, worker.registry.worker) as queue,
-    ):
+    async with an_opened_worker(dsn, tmp_path) as (worker, queue):
         known = []
         for seconds in (29, 2, 2):
             worker._last_share -= seconds
@@ -330,11 +337,7 @@ async def test_who_winds_down_gives_back_at_once_what_its_pipeline_has_not_read(
 async def test_a_worker_that_ends_knows_the_limits_until_then_and_gives_up_what_it_was_given_unheard(
     dsn: str, tmp_path: Path
 ) -> None:
-    settings = {"service": "aimlapi", "api_key": "k", "transport": FakeTransport(FakeService(), "k")}
-    async with (
-        open_worker(dsn, str(tmp_path), settings, AccountLimits(4, 200.0, 100.0, 9.0)) as worker,
-        JobQueue.open(dsn, worker.registry.worker) as queue,
-    ):
+    async with an_opened_worker(dsn, tmp_path) as (worker, queue):
         worker.results.halt(Stopped("drained"))
         await AccountLimits(heartbeat=20.0).set(queue.connection)
         await worker._keep_up(queue, 0.5)

@@ -221,7 +221,7 @@ class _Doctor:
     async def ask_for_ledger(self, ledger: Ledger) -> None:
         """Ask for the first page of a ledger, of the last day where it takes one."""
         now = clock.wall()
-        question = ledger.request(None, now - 86400.0, now)
+        question = ledger.request(None, now - DAY, now)
         is_only_one = len(self.client.service.ledgers) == 1
         await self.ask(
             "ledger" if is_only_one else f"ledger {question.path.rpartition('/')[2]}", question,
@@ -271,7 +271,7 @@ class _Doctor:
                 return pluralize(len(rows), "row") + " of the last day"
 
             await self.ask(
-                "request log", lookup.request(now - 86400.0, now + WINDOW_MARGIN, 0), read_log, lookup.fields, without
+                "request log", lookup.request(now - DAY, now + WINDOW_MARGIN, 0), read_log, lookup.fields, without
             )
             return
 
