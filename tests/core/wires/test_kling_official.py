@@ -99,7 +99,8 @@ def test_tasks_of_models_that_a_path_names_are_asked_about_in_one_request_and_re
     assert not shared.takes("a,b", NEWER), "it would be two ids"
     assert not shared.takes("a", JOB), "an older model's task has a place of its own"
     done = {"id": "a", "status": "succeeded", "outputs": [{"type": "video", "url": "https://x.example/a.mp4"}]}
-    rows = [{"id": 7, "status": "processing"}, done, None, {"id": "a", "status": "processing"}]
+    begun = {"id": "a", "status": "processing"}
+    rows = [{"id": 7, "status": "processing"}, begun, done, None, begun]
     parts = shared.read(answer({"code": 0, "data": rows}), ["7", "a", "c"])
     assert wire.parse_status(parts["a"], "a").video_url == "https://x.example/a.mp4"
     assert wire.parse_status(parts["7"], "7").status == "processing"
