@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, time
 from functools import reduce
 from typing import Any, BinaryIO
-from zipfile import ZipFile
+from zipfile import BadZipFile, ZipFile
 
 from aimlvideo.errors import Problem, SettingsError
 from aimlvideo.shell.files.cells import NO_RESULT
@@ -17,10 +18,12 @@ from aimlvideo.shell.files.tables import TITLE_ROWS, Table
 
 OLD_WORKBOOK = b"\xd0\xcf\x11\xe0"
 OLD_WORKBOOK_HINT = "save it as .xlsx, without a password"
+SAVE_ANEW = "save it anew as an Excel Workbook (.xlsx), or as CSV"
 MOST_UNPACKED = 2**26
 """Bytes of a workbook, unpacked: 10,000 jobs have a tenth, and Python takes 20 times as many for the cells."""
 MOST_CELLS = 1_000_000
 MOST_MERGED = 100_000
+_SHEETS = "xl/worksheets/"
 _MERGED = re.compile(rb"mergeCell\s[^>]{0,200}?ref=[\"']([A-Z]{1,3})(\d{1,7}):([A-Z]{1,3})(\d{1,7})[\"']")
 _ESCAPED = re.compile(r"_x000D_(?:\n|_x000A_)|_x00[01][0-9A-F]_", re.IGNORECASE)
 """How a workbook keeps what XML cannot: the line ends of Windows, and other control characters."""
@@ -42,17 +45,23 @@ def read_xlsx(table: Table, file: BinaryIO) -> Iterator[Line]:
         yield name, Problem("", "an Excel workbook (.xlsx)", got, OLD_WORKBOOK_HINT)
         return
     try:
-        _refuse_bomb(file)
-        book = load_workbook(file, data_only=True)
-        file.seek(0)
+        parts = _parts(file)
+        with warnings.catch_warnings(action="ignore"):  # of what it would not write again: nothing is written here
+            book = load_workbook(file, data_only=True)
+            file.seek(0)
+            all_formulas = load_workbook(file)
         if not book.worksheets:
-            yield name, Problem("", "an Excel workbook with a table of jobs", "one of charts alone")
+            yield name, _no_sheet(parts)
             return
         sheet = _sheet_with_jobs(book, table.is_header)
-        formulas = load_workbook(file)[sheet.title]
+        formulas = all_formulas[sheet.title]
         height, width = sheet.max_row, sheet.max_column
+    except BadZipFile as error:
+        yield name, Problem("", "an Excel workbook (.xlsx)", "something else", str(error))
+        return
     except Exception as error:
-        yield name, Problem("", "an Excel workbook (.xlsx)", "something else", str(error) or type(error).__name__)
+        got = f"one that cannot be read: {str(error) or type(error).__name__}"
+        yield name, Problem("", "an Excel workbook (.xlsx)", got, SAVE_ANEW)
         return
     # One cell in the last corner makes a table of 17 billion.
     if height * width > MOST_CELLS:
@@ -80,18 +89,29 @@ def xlsx_of(rows: Iterable[Sequence[Any]]) -> bytes:
     return content.getvalue()
 
 
-def _refuse_bomb(file: BinaryIO) -> None:
-    """Raise ValueError for a workbook that takes all memory when it is unpacked."""
+def _no_sheet(parts: Sequence[str]) -> Problem:
+    """Return what is wrong with a workbook that has no sheet that can be read."""
+    expected = "an Excel workbook with a table of jobs"
+    # Its tables are there, but all that is in it has other names (ISO/IEC 29500, the strict form).
+    if any(part.startswith(_SHEETS) for part in parts):
+        return Problem("", expected, "one in the form 'Strict Open XML'", SAVE_ANEW)
+    return Problem("", expected, "one of charts alone")
+
+
+def _parts(file: BinaryIO) -> Sequence[str]:
+    """Return the names of its parts. Raises ValueError for a workbook that takes all memory when it is unpacked."""
     with ZipFile(file) as packed:
         size = sum(part.file_size for part in packed.infolist())
         if size > MOST_UNPACKED:
             raise ValueError(f"it unpacks to {size / 2**20:,.0f} MB: at most {MOST_UNPACKED // 2**20} MB are read")
         # Before it is loaded: the library makes a cell of each part of a merged one.
-        sheets = (packed.read(name) for name in packed.namelist() if name.startswith("xl/worksheets/"))
+        parts = packed.namelist()
+        sheets = (packed.read(name) for name in parts if name.startswith(_SHEETS))
         merged = sum(_area(*ends) for sheet in sheets for ends in _MERGED.findall(sheet))
     if merged > MOST_MERGED:
         raise ValueError(f"its merged cells stand for {merged:,}: at most {MOST_MERGED:,} are read")
     file.seek(0)
+    return parts
 
 
 def _area(column: bytes, row: bytes, last_column: bytes, last_row: bytes) -> int:

@@ -7,9 +7,11 @@ from __future__ import annotations
 import datetime as dt
 import io
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 
@@ -428,6 +430,46 @@ def test_a_picture_in_a_sheet_is_said_not_to_be_read_and_refuses_nothing(tmp_pat
     assert [job["prompt"] for job in jobs] == ["Waves"]
     assert remark.warning
     assert "those in the sheet itself are not read" in str(remark)
+
+
+def repacked(path: Path, change: Callable[[str, bytes], bytes]) -> Path:
+    """Put a workbook's parts back as `change` gives them."""
+    with ZipFile(path) as packed:
+        parts = {name: packed.read(name) for name in packed.namelist()}
+    with ZipFile(path, "w") as packed:
+        for name, part in parts.items():
+            packed.writestr(name, change(name, part))
+    return path
+
+
+def one_job(book: Any, sheet: Any) -> None:
+    """Fill a sheet with one job."""
+    for row in (["Model", "Prompt"], [TEXT, "Waves"]):
+        sheet.append(row)
+
+
+def test_what_a_workbook_has_beyond_the_library_s_reach_is_no_concern_of_the_user(tmp_path: Path) -> None:
+    # Excel keeps a list of allowed values so, where it stands in another sheet.
+    extension = b'<extLst><ext uri="{CCE6A557-97BC-4b89-ADB6-D9C93CAAB3DF}"/></extLst></worksheet>'
+    path = repacked(workbook(tmp_path, one_job), lambda _, part: part.replace(b"</worksheet>", extension))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        jobs, problems = read(path)
+    assert [job["prompt"] for job in jobs] == ["Waves"]
+    assert (problems, said) == ([], [])
+
+
+def test_a_workbook_that_the_library_cannot_read_is_said_to_be_one_and_what_to_do(tmp_path: Path) -> None:
+    usual, strict = b"schemas.openxmlformats.org/officeDocument/2006/", b"purl.oclc.org/ooxml/officeDocument/"
+    path = repacked(workbook(tmp_path, one_job), lambda _, part: part.replace(usual, strict))
+    assert [str(problem) for _, problem in read(path)[1]] == [
+        "an Excel workbook with a table of jobs, got one in the form 'Strict Open XML' (save it anew as an Excel "
+        "Workbook (.xlsx), or as CSV)"
+    ]
+    path = repacked(workbook(tmp_path, one_job), lambda name, part: b"<" if name == "xl/styles.xml" else part)
+    [(_, problem)] = read(path)[1]
+    assert str(problem).startswith("an Excel workbook (.xlsx), got one that cannot be read: ")
+    assert str(problem).endswith(" (save it anew as an Excel Workbook (.xlsx), or as CSV)")
 
 
 def add_chart(book: Any, sheet: Any) -> None:
