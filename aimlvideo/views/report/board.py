@@ -38,7 +38,8 @@ class ChangeLog:
     def __init__(self) -> None:
         self.number = 0
         """The number of the last change."""
-        self._forgotten = 0
+        self.forgotten = 0
+        """The number after which it can tell what changed."""
         self._last: dict[str, int] = {}
 
     def changed(self, job_id: str) -> None:
@@ -49,7 +50,7 @@ class ChangeLog:
         self._last[job_id] = self.number
         if len(self._last) > REMEMBERED:
             oldest = next(iter(self._last))
-            self._forgotten = self._last.pop(oldest)
+            self.forgotten = self._last.pop(oldest)
 
     def __len__(self) -> int:
         """How many changed jobs are remembered."""
@@ -58,12 +59,12 @@ class ChangeLog:
     def forget(self) -> None:
         """Have every reader read the page again: something changed, and nobody knows what."""
         self.number += 1
-        self._forgotten = self.number
+        self.forgotten = self.number
         self._last.clear()
 
     def since(self, number: int) -> list[str] | None:
         """Return the jobs that changed after this number, oldest first; None where too much came in between."""
-        if number < self._forgotten or number > self.number:
+        if number < self.forgotten or number > self.number:
             return None
         # From the end, and only as far as needed: what a reader costs is what he missed, not how long the run is.
         newest_first: Iterator[tuple[str, int]] = reversed(self._last.items())
@@ -113,7 +114,7 @@ class Board:
         self._status_line = status_line
         self._token = ""
         self._readers: set[Any] = set()
-        self._sent_up_to = 0
+        self._sent_up_to = self._noted = 0
         self._line = ""
         self._is_over = False
 
@@ -169,7 +170,9 @@ class Board:
 
     def push(self) -> None:
         """Send the readers what has changed since the last time: one text for all of them."""
-        since, self._sent_up_to = self._sent_up_to, self.change_log.number
+        # A step is noted before another connection can read it: what is new this time is read again the next.
+        since, self._sent_up_to = self._sent_up_to, max(self._noted, self.change_log.forgotten)
+        self._noted = self.change_log.number
         if not self._readers:
             return
         line, before = self._status_line(), self._line
@@ -202,7 +205,7 @@ class Board:
 
     def _changes(self, since: int) -> Iterator[bytes]:
         """Give the events that bring a reader from one number to the present."""
-        number, changed = self.change_log.number, self.change_log.since(since)
+        number, changed = self._sent_up_to, self.change_log.since(since)
         if changed is None:
             yield _event("reload", {})
             return
@@ -230,7 +233,7 @@ class Board:
         return answer
 
     async def _page(self, _: web.Request) -> web.Response:
-        number = self.change_log.number
+        number = self._sent_up_to
         text = await anyio.to_thread.run_sync(self._page_at, number)
         return web.Response(text=text, content_type="text/html")
 

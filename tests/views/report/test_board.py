@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 from anyio.from_thread import start_blocking_portal
 
-from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.job import Record, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Budget
 from aimlvideo.pipeline.entry import Entry, RunSpec
@@ -128,6 +128,32 @@ def test_a_step_goes_to_whoever_listens_and_so_does_the_line_that_says_how_the_r
             said += line
 
 
+class LaggingJournal(dict[str, Record]):
+    """What another connection sees of a journal: a step only some time after it was noted."""
+
+    def find(self, job_id: str) -> Record | None:
+        """Return a job as it was when its last step was committed."""
+        return self.get(job_id)
+
+
+@pytest.mark.real_time
+def test_a_step_that_is_noted_before_it_can_be_read_is_shown_all_the_same(tmp_path: Path) -> None:
+    journal = LaggingJournal()
+    context = cut_run(tmp_path, journal)
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(context) as (board, url, run):
+        stream = urllib.request.urlopen(f"{url}events", timeout=5)
+        portal.call(lambda: run.move("first", Stage.SUBMITTING))
+        portal.call(board.push)
+        assert b'"seq":0' in asked(url)[1], "a page may be as old as what was pushed"
+        entry = run.entries["first"]
+        journal["first"] = Record(entry.job, entry.progress)
+        portal.call(board.push)
+        portal.call(board.push)
+        assert b'"seq":1' in asked(url)[1]
+        portal.call(board.end)
+        assert b'"submitting"' in stream.read()
+
+
 @pytest.mark.real_time
 def test_who_comes_just_after_the_end_is_told_that_it_is_over(tmp_path: Path) -> None:
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(cut_run(tmp_path)) as (board, url, _):
@@ -136,15 +162,16 @@ def test_who_comes_just_after_the_end_is_told_that_it_is_over(tmp_path: Path) ->
 
 
 @asynccontextmanager
-async def cut_run(folder: Path) -> AsyncIterator[tuple[Board, str, ServedRun]]:
-    """Give a run with a board whose streams a test may cut."""
+async def cut_run(folder: Path, journal: Any = None) -> AsyncIterator[tuple[Board, str, ServedRun]]:
+    """Give a run with a board whose streams a test may cut; one that reads from a `journal` is pushed by the test."""
     async with a_run(folder) as run:
-        board = Board(folder, run.batch.spec.journal, lambda: "")  # type: ignore[arg-type]
+        board = Board(folder, run.batch.spec.journal if journal is None else journal, lambda: "")
         run.batch.watchers.append(board.on_step)
         runner = web.AppRunner(board.application(), access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        run.batch.tasks.start_soon(board.run)
+        if journal is None:
+            run.batch.tasks.start_soon(board.run)
         try:
             yield board, f"http://127.0.0.1:{runner.addresses[0][1]}/", run
         finally:
