@@ -9,6 +9,7 @@ import argparse
 import gc
 import itertools
 import logging
+import math
 import os
 import sys
 import tempfile
@@ -23,7 +24,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.promise.machine import TOTALS, Promise
 
 BATCH = 125
-"""Histories with one seed."""
+"""Histories with one seed at most."""
 USER_FOLDERS = ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
 """What this person's own runs have learned is none of the model's business, and made it five times as slow."""
 
@@ -69,7 +70,8 @@ def main() -> None:
     counted_by, enough = ("steps", options.steps) if options.steps else ("histories", options.histories)
     with tempfile.TemporaryDirectory() as home, ProcessPoolExecutor(options.cores) as pool:
         os.environ |= dict.fromkeys(USER_FOLDERS, home)
-        one_batch = partial(run_batch, histories=BATCH, length=options.length, shrink=not options.no_shrink)
+        batch = BATCH if options.steps else min(BATCH, math.ceil(options.histories / options.cores))
+        one_batch = partial(run_batch, histories=batch, length=options.length, shrink=not options.no_shrink)
         running = {pool.submit(one_batch, one) for one in itertools.islice(batches, options.cores)}
         while running:
             ended, running = wait(running, return_when=FIRST_COMPLETED)
