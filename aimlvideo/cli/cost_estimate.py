@@ -140,8 +140,8 @@ class CheckSummary:
         if max_spend is not None and self.jobs and self.unquoted == self.jobs:
             reason = f" ({sorted(unread)[0]})" if unread else ""
             problems.append(
-                f"--max-spend {max_spend:g} needs prices, and no price of these jobs can be read{reason}: run without "
-                "it, with fewer jobs at a time, or see what the service says: aimlvideo doctor"
+                f"--max-spend {max_spend:.12g} needs prices, and no price of these jobs can be read{reason}: run "
+                "without it, with fewer jobs at a time, or see what the service says: aimlvideo doctor"
             )
         return _Obstacles(tuple(problems), tuple(remarks))
 

@@ -10,7 +10,7 @@ from aimlvideo.cli.run_folder import SANDBOX
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
-from aimlvideo.core.formatting import pluralize
+from aimlvideo.core.formatting import format_units, pluralize
 from aimlvideo.core.jobs.request_ids import UNKNOWN_CLOCK_MARGIN, Intent
 from aimlvideo.core.lost_submissions import WINDOW_MARGIN
 from aimlvideo.core.money.account import Charge
@@ -77,13 +77,13 @@ def _show(reconciled: Reconciliation, terminal: Terminal) -> None:
         for bill in reconciled.bills
     ]
     terminal.table(columns, rows)
-    units = f" and {reconciled.total_units:g} units" if has_units else ""
+    units = f" and {format_units(reconciled.total_units)} units" if has_units else ""
     unreadable = f" ({reconciled.unreadable} of an amount that cannot be read)" if reconciled.unreadable else ""
     terminal.say(f"{reconciled.total:.4f} USD{units} for {pluralize(len(reconciled.bills), 'generation')}{unreadable}")
     if reconciled.elsewhere:
-        others, dollars = pluralize(len(reconciled.elsewhere), "generation"), reconciled.elsewhere_usd
+        others, dollars = pluralize(_generations_elsewhere(reconciled), "generation"), reconciled.elsewhere_usd
         amount = "unknown" if dollars is None else f"{dollars:.2f}"
-        units = f" and {reconciled.elsewhere_units:g} units" if has_units else ""
+        units = f" and {format_units(reconciled.elsewhere_units)} units" if reconciled.elsewhere_units else ""
         terminal.say(f"{amount} USD{units} was charged by other programs on this account ({others})")
     for finding in reconciled.findings:
         terminal.problem(finding)
@@ -91,6 +91,11 @@ def _show(reconciled: Reconciliation, terminal: Terminal) -> None:
         terminal.say("everything matches")
     if terminal.json:
         terminal.value(_as_json(reconciled))
+
+
+def _generations_elsewhere(reconciled: Reconciliation) -> int:
+    """Return how many generations others were charged for: one may be charged out of two packs, or given back."""
+    return len({charge.reference_id for charge in reconciled.elsewhere})
 
 
 def _as_json(reconciled: Reconciliation) -> dict[str, Any]:
@@ -112,7 +117,7 @@ def _as_json(reconciled: Reconciliation) -> dict[str, Any]:
         "unreadable": reconciled.unreadable,
         "bills": bills,
         "elsewhere": {
-            "generations": len(reconciled.elsewhere),
+            "generations": _generations_elsewhere(reconciled),
             "usd": reconciled.elsewhere_usd,
             "units": reconciled.elsewhere_units,
         },

@@ -59,7 +59,8 @@ class RunSummary:
 
     `spent_units` is what clips cost in the service's own units, where it says no USD.
     `failed` says what failed; `refused` whose content moderation refused, which is not tried again.
-    `committed` is what the outstanding ones will cost, as far as that is known; of `unpriced` ones it is not.
+    `committed` is what the outstanding ones will cost, as far as that is known; of `unpriced` ones it is not. Money is
+    that of the whole folder, also where the rest is about one file.
     """
 
     folder: Path | None
@@ -92,7 +93,9 @@ class RunSummary:
         waiting = tuple(record for record in journal.open_jobs(run=run) if record.progress.stage in OUTSTANDING)
         counts = journal.counts(run=run)
         means = {model: sum(costs) / len(costs) for model, costs in charged.items()}
-        prices = list(_prices(waiting, journal.fact(PRICES), means))
+        # Money is of all: what an earlier file has outstanding is paid for, too.
+        unpaid = waiting if run is None else [one for one in journal.open_jobs() if one.progress.stage in OUTSTANDING]
+        prices = list(_prices(unpaid, journal.fact(PRICES), means))
         failed, refused = failures_of(failed_jobs)
         in_units, units = journal.costs_in_units()
         return cls(
@@ -107,7 +110,7 @@ class RunSummary:
             outstanding=waiting,
             others={stage: count - counts.get(stage, 0) for stage, count in journal.counts().items()},
             clock_offset=offset_from_text(journal.fact(CLOCK_OFFSET)),
-            spent_units=units if in_units else None,
+            spent_units=units if in_units or units else None,
         )
 
     @property
@@ -143,7 +146,7 @@ class RunSummary:
     def lines(self, now: float | None = None) -> Iterator[str]:
         """Say where all jobs stand, line by line; `now` is in seconds since 1970."""
         now = clock.wall() if now is None else now
-        counted = ", ".join(f"{count} {stage.replace('_', ' ')}" for stage, count in self.counts.items())
+        counted = ", ".join(f"{count:,} {stage.replace('_', ' ')}" for stage, count in self.counts.items())
         yield f"{counted or 'no jobs'}; {self._money()}" + (f"; in {self.folder}" if self.folder else "")
         for job, progress in self.accepted[:1]:
             since = "submitted elsewhere"
@@ -173,7 +176,7 @@ class RunSummary:
             only_failed = self.exit_code == SOME_FAILED and self.failed.count
             return f"{halted}. Then: {retry if only_failed else command}"
         if self.exit_code == UNFINISHED:
-            waiting = f"{len(self.accepted)} outstanding at the service. " if self.accepted else ""
+            waiting = f"{len(self.accepted):,} outstanding at the service. " if self.accepted else ""
             why = f"{halted}. " if halted else ""
             return f"{why}{waiting}To go on: {command}"
         if self.exit_code == SOME_FAILED:
@@ -200,17 +203,17 @@ class RunSummary:
     def _others(self) -> Iterator[str]:
         planned = self.others.get(Stage.PLANNED, 0)
         unfinished = sum(count for stage, count in self.others.items() if Stage(stage) not in ENDED) - planned
-        parts = [f"{planned} more are planned"] if planned else []
-        parts += [f"{unfinished} {'' if parts else 'more '}are unfinished"] if unfinished else []
+        parts = [f"{planned:,} more {_is_or_are(planned)} planned"] if planned else []
+        parts += [f"{unfinished:,} {'' if parts else 'more '}{_is_or_are(unfinished)} unfinished"] if unfinished else []
         if parts:
             yield f"  {' and '.join(parts)} here by an earlier file: `{command_line('resume', self.folder or 'DIR')}`"
 
     def _money(self) -> str:
-        unknown = f" ({self.unknown} of unknown cost)" if self.unknown else ""
+        unknown = f" ({self.unknown:,} of unknown cost)" if self.unknown else ""
         spent = format_spent(self.spent, self.spent_units)
-        if not self.outstanding:
+        if not (self.outstanding or self.committed or self.unpriced):
             return f"{spent}{unknown}"
-        unpriced = f" ({self.unpriced} of unknown price)" if self.unpriced else ""
+        unpriced = f" ({self.unpriced:,} of unknown price)" if self.unpriced else ""
         return f"{spent} spent{unknown}, {format_usd(self.committed)} committed{unpriced}"
 
     def _failures(self) -> Iterator[str]:
@@ -223,7 +226,7 @@ class RunSummary:
             for reason, job_ids in by_reason.items():
                 yield f"  {heading}: {', '.join(job_ids)}: {reason}"
             if (more := jobs.count - len(jobs.first)) > 0:
-                yield f"  and {more} more {heading}: all reasons are in {RESULTS}"
+                yield f"  and {more:,} more {heading}: all reasons are in {RESULTS}"
 
     def _doubts(self) -> Iterator[str]:
         doubts = [record for record in self.outstanding if record.progress.stage is Stage.IN_DOUBT]
@@ -236,6 +239,10 @@ class RunSummary:
                 yield f"    {progress.error}"
         if len(doubts) > NAMED:
             yield f"  and {len(doubts) - NAMED} more in doubt"
+
+
+def _is_or_are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 @dataclass(slots=True)
@@ -262,7 +269,7 @@ class UnfinishedReasons:
             others = f" and {pluralize(count - 1, 'more job')}" if count > 1 else ""
             yield f"  unfinished: {first.job.id}{others}: {shorten(str(first.error), 200, placeholder=' ...')}"
         if self.others:
-            yield f"  and {self.others} more unfinished: all reasons are in {RESULTS}"
+            yield f"  and {self.others:,} more unfinished: all reasons are in {RESULTS}"
 
 
 def _resolve_command(folder: Path | None, job_id: str) -> str:
@@ -282,7 +289,7 @@ def failures_of(failed_jobs: Iterable[Record]) -> tuple[_Failures, _Failures]:
         kind = refused if isinstance(progress.error, ContentRefused) else failed
         kind.count += 1
         if kind.count <= FAILED_SHOWN:
-            kind.first.append((job.id, str(progress.error)[:160]))
+            kind.first.append((job.id, redact_for_display(str(progress.error), 160)))
     return failed, refused
 
 

@@ -244,16 +244,18 @@ class SharedJobs:
         with self._journal() as journal:
             account = Account.of(journal.account())
             failed, refused = failures_of(journal.failed_jobs())
+            in_units, units = journal.costs_in_units()
             summary = RunSummary(
                 folder=None,
                 counts=account.jobs,
                 spent=journal.spent(),
-                unknown=account.unknown_costs,
+                unknown=account.unknown_costs - in_units,
                 committed=account.committed,
                 unpriced=journal.unpriced(),
                 failed=failed,
                 refused=refused,
                 outstanding=tuple(record for record in journal.begun_jobs() if record.progress.stage in OUTSTANDING),
+                spent_units=units if in_units or units else None,
             )
             summary.show(self._terminal)
             self._terminal.say(f"  limits of all workers: {account.limits}; room for {account.room} at present")

@@ -114,11 +114,17 @@ def format_usd(amount: float) -> str:
     return f"{amount:,.2f} USD"
 
 
+def format_units(amount: float) -> str:
+    """Return an amount of a service's own units: `0.56`, `1,250,000`."""
+    # Not ":g", which gives six digits: a pack has more.
+    return f"{amount:,.4f}".rstrip("0").rstrip(".")
+
+
 def format_spent(dollars: float, units: float | None) -> str:
     """Return what was charged, in US dollars and in the service's own units, where it says those."""
     if not units:
         return format_usd(dollars)
-    in_units = f"{units:g} of the service's units"
+    in_units = f"{format_units(units)} of the service's units"
     return f"{format_usd(dollars)} and {in_units}" if dollars else in_units
 
 

@@ -16,6 +16,7 @@ ENOUGH = 4
 """Durations without which nothing is said of a model that nobody timed before."""
 PRIOR_WEIGHT = 4
 """As many durations of this run count as much as what was expected before it."""
+_WITH_CLIP = (Stage.READY, Stage.SAVED)
 
 
 @dataclass(slots=True)
@@ -71,6 +72,7 @@ class RunStats:
         self.arrived: Counter[Stage] = Counter()
         self.models: dict[str, _ModelStats] = {}
         self.dollars = self.units = 0.0  # what was charged; in the service's own units where it says no dollars
+        self.unknown = 0  # clips whose cost nobody said
         self.accepted = self.polls = 0  # submissions that the service took, status checks that it answered
         self.refused: Counter[str] = Counter()  # `submissions` and `polls` that met a 429 or its kin
         self.unknown_statuses: dict[str, tuple[str, float]] = {}  # by job: the service's word, and when it was heard
@@ -105,6 +107,8 @@ class RunStats:
             self._paid(counted, now.cost_usd - (before.cost_usd or 0.0))
         elif now.cost_usd is None and now.cost_units is not None:
             self.units += now.cost_units - (before.cost_units or 0.0)
+        elif now.cost_usd is None:
+            self.unknown += (stage in _WITH_CLIP) - (was in _WITH_CLIP)
 
     def committed(self) -> float:
         """Return what the outstanding ones will cost in US dollars: by the list, else as their models cost so far."""
@@ -122,7 +126,7 @@ class RunStats:
     def _paid(self, counted: _ModelStats, dollars: float) -> None:
         self.dollars += dollars
         counted.dollars += dollars
-        counted.paid += 1
+        counted.paid += dollars > 0  # what fails for nothing says nothing of what the next one costs
 
     def _count(self, job: VideoJob, counted: _ModelStats, progress: Progress, by: int) -> None:
         if progress.stage is Stage.PLANNED:

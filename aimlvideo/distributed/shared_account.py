@@ -54,7 +54,7 @@ class AccountLimits:
 
     def __str__(self) -> str:
         return " ".join(
-            f"{_flag(name)} {value if isinstance(value, str) else f'{value:g}'}"
+            f"{_flag(name)} {value if isinstance(value, str) else f'{value:.12g}'}"
             for name, value in self.chosen().items()
             if value != inf
         )

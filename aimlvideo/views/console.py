@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from aimlvideo.core.formatting import printable
+from aimlvideo.core.formatting import printable, redact_for_display
 from aimlvideo.views.snapshot import COLOURS, ORDER, RunSnapshot
 
 WIDEST = 110
@@ -103,7 +103,7 @@ def _run_panel(snapshot: RunSnapshot, width: int, *, plain: bool = False) -> Gro
     money_and_time = " · ".join(part for part in (snapshot.money(), snapshot.pace_and_eta()) if part)
     lines += [Text(text) for text in (money_and_time, snapshot.waiting_for)]
     lines += [
-        Text.assemble((f"{CROSS} ", "red"), (printable(name), "bold"), f": {printable(reason[:REASON])}")
+        Text.assemble((f"{CROSS} ", "red"), (printable(name), "bold"), f": {redact_for_display(reason, REASON)}")
         for name, reason in snapshot.failures
     ]
     if plain:

@@ -63,6 +63,8 @@ class RunSnapshot(NamedTuple):
     waiting_for: str
     spent_units: float = 0.0
     """What was charged in the service's own units, where it says no dollars."""
+    unknown: int = 0
+    """Of how many clips nobody said the cost."""
 
     @property
     def ended(self) -> int:
@@ -76,9 +78,9 @@ class RunSnapshot(NamedTuple):
 
     def money(self) -> str:
         """Return what is spent and what is committed."""
-        return f"{format_spent(self.spent, self.spent_units)} spent" + (
-            f", {format_usd(self.committed)} committed" if self.committed else ""
-        )
+        unknown = f" ({self.unknown:,} of unknown cost)" if self.unknown else ""
+        committed = f", {format_usd(self.committed)} committed" if self.committed else ""
+        return f"{format_spent(self.spent, self.spent_units)} spent{unknown}{committed}"
 
     def pace_and_eta(self) -> str:
         """Return the pace, and when all will likely be there."""
@@ -131,8 +133,13 @@ class RunWatcher:
     _eta_at: float = 0.0
 
     def __post_init__(self) -> None:
-        self._spent_before = self.run.budget.spent
-        self._units_before = self.run.spec.journal.costs_in_units()[1] - self.run.stats.units
+        # Without what the run has counted itself: it may have gone on for a while. A journal in memory keeps no ended
+        # jobs, so that it may know of less than the run.
+        journal, stats = self.run.spec.journal, self.run.stats
+        in_units, units = journal.costs_in_units()
+        self._spent_before = max(0.0, journal.spent() - stats.dollars)
+        self._units_before = max(0.0, units - stats.units)
+        self._unknown_before = max(0, journal.unknown_costs() - in_units - stats.unknown)
 
     @classmethod
     def of_journal(cls, run: Run, *, retried: int = 0) -> Self:
@@ -165,6 +172,7 @@ class RunWatcher:
             failures=tuple(stats.failures),
             waiting_for=_waiting_for(self.run, stages),
             spent_units=self._units_before + stats.units,
+            unknown=self._unknown_before + stats.unknown,
         )
 
     async def watch(self, display: Callable[[RunSnapshot], None], every: Iterable[float]) -> None:

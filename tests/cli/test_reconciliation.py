@@ -7,7 +7,9 @@ from typing import Any
 
 import anyio
 
-from aimlvideo.cli.reconciliation import _ledger_since
+from aimlvideo.cli.reconciliation import _as_json, _ledger_since
+from aimlvideo.core.money.account import Charge
+from aimlvideo.core.money.reconcile import Reconciliation
 from aimlvideo.core.services import service_of
 from tests.cases import for_each
 from tests.fakes import FakeClient, FakeService, answer
@@ -53,6 +55,12 @@ async def test_the_ledger_is_read_page_by_page_as_far_back_as_is_asked(
         rows = await _ledger_since(client, SERVICE.ledgers[0], since)
     assert [row.reference_id for row in rows] == [f"g{number}" for number in range(found)]
     assert service.pages == pages
+
+
+def test_a_generation_of_others_that_was_paid_out_of_two_packs_is_one() -> None:
+    charges = [Charge("theirs", 0.0, "MODEL_USAGE", 1.0, units) for units in (1.5, 2.0)]
+    shown = _as_json(Reconciliation((), (), tuple(charges)))
+    assert shown["elsewhere"] == {"generations": 1, "usd": 0.0, "units": 3.5}
 
 
 @for_each("odd", [None, "", "yesterday", {}])

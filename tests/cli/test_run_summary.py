@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from aimlvideo import Stage, VideoJob
 from aimlvideo.cli.run_summary import PRICES, REASONS_SHOWN, RunSummary, UnfinishedReasons
 from aimlvideo.cli.session import RunSession
@@ -64,6 +66,29 @@ async def test_what_clips_cost_in_the_service_s_units_is_no_unknown_cost(tmp_pat
     more = tmp_path / "more"
     more.mkdir()
     assert "; 0.20 USD and 7 of the service's units spent, 0.20 USD committed;" in (await said(more, some))[0]
+
+
+async def test_money_is_that_of_the_whole_folder_also_at_the_end_of_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite3"
+    listed = Prices({MODEL: Pricing((Price(0.05, "second"),))}).as_text()
+    async with open_journal(path) as journal:
+        journal.note(PRICES, listed)
+        for name, known in {"a": rendering("a", 5), "b": Progress()}.items():
+            journal.step(journal.plan(VideoJob(MODEL, id=name, prompt="waves", duration=5)).job, known)
+    async with open_journal(path) as journal:
+        job = journal.plan(VideoJob(MODEL, id="c", prompt="waves", duration=5)).job
+        journal.step(job, Progress(Stage.SAVED, generation_id="gen-c", cost_usd=0.2))
+        summary = RunSummary.of(journal, run=journal.run)
+    first, others = summary.lines(NOW)
+    assert first == "1 saved; 0.20 USD spent, 0.25 USD committed"
+    assert others == "  1 more is planned and 1 is unfinished here by an earlier file: `aimlvideo resume DIR`"
+    assert summary.as_json()["committed_usd"] == pytest.approx(0.25)
+
+
+async def test_a_long_reason_that_is_cut_says_so(tmp_path: Path) -> None:
+    jobs = {"a": Progress(Stage.FAILED, error=GenerationFailed("no GPU " * 40))}
+    (line,) = (await said(tmp_path, jobs))[1:]
+    assert line.endswith("…")
 
 
 async def test_failures_are_grouped_by_their_reason(tmp_path: Path) -> None:

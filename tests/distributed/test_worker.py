@@ -241,6 +241,17 @@ def test_status_counts_and_says_what_is_unfinished(queued: str, capsys: pytest.C
     assert "20 planned; 0.00 USD" in capsys.readouterr().out
 
 
+def test_status_says_what_clips_cost_in_the_service_s_own_units(
+    queued: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open_sync_journal(queued) as book:
+        for name, units in (("job0", 2.5), ("job1", None)):
+            saved = Progress(Stage.SAVED, generation_id=name, file=name, cost_units=units)
+            assert book.settle(Record(VideoJob(MODEL, id=name), Progress()), saved)
+    SharedJobs(queued, Terminal()).show_status()
+    assert "18 planned, 2 saved; 2.5 of the service's units (1 of unknown cost)" in capsys.readouterr().out
+
+
 async def test_a_doubt_that_a_person_settles_is_queued_again_and_seen_through(queued: str, tmp_path: Path) -> None:
     doubtful = Progress(Stage.IN_DOUBT, request_id="av-1", submitted_at=1.8e9)
     with open_sync_journal(queued) as book:

@@ -53,6 +53,15 @@ async def test_a_run_without_a_limit_shows_what_earlier_runs_have_spent_too(tmp_
         assert RunWatcher(run).snapshot().spent == 0.5
 
 
+@for_each("max_spend", [None, 9.0])
+async def test_who_looks_late_sees_what_is_spent_once(tmp_path: Path, max_spend: float | None) -> None:
+    for journal in (None, tmp_path / f"{max_spend}.sqlite3"):
+        client = PricedClient(FakeService(), journal=journal)
+        async with client, client.run(jobs(2), max_spend=max_spend) as run:
+            assert len([result async for result in run]) == 2
+            assert RunWatcher(run).snapshot().spent == 0.5
+
+
 async def test_clips_that_are_there_already_are_counted_once(tmp_path: Path) -> None:
     service, journal = FakeService(), tmp_path / "journal.sqlite3"
     async with PricedClient(service, journal=journal) as client:

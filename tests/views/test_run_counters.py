@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aimlvideo.core.eta import Durations
-from aimlvideo.core.formatting import format_seconds, pluralize, redact_for_display, strip_signatures
+from aimlvideo.core.formatting import format_seconds, format_units, pluralize, redact_for_display, strip_signatures
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.run_stats import RunStats
@@ -61,6 +61,26 @@ def test_what_is_outstanding_is_committed_at_the_price_of_those_before() -> None
     assert tally.committed() == pytest.approx(0.5)
 
 
+def test_a_failure_that_cost_nothing_makes_what_is_outstanding_no_cheaper() -> None:
+    tally = RunStats()
+    for name, cost in (("a", 0.5), ("c", 0.0)):
+        tally.job_entered(VideoJob("m", id=name), RENDERING)
+        ended = Progress(Stage.READY if cost else Stage.FAILED, completed_at=9.0, cost_usd=cost)
+        tally.moved(VideoJob("m", id=name), RENDERING, ended)
+    tally.job_entered(VideoJob("m", id="b"), RENDERING)
+    assert tally.committed() == pytest.approx(0.5)
+
+
+def test_clips_whose_cost_nobody_said_are_counted_and_not_taken_for_nothing() -> None:
+    tally, ready = RunStats(), Progress(Stage.READY, completed_at=9.0)
+    for before, now in pairwise((RENDERING, ready, RENDERING, ready, ready.to(Stage.SAVED))):
+        tally.moved(JOB, before, now)
+    tally.moved(JOB, RENDERING, ready._replace(cost_units=1.0))
+    tally.moved(JOB, RENDERING, Progress(Stage.FAILED))
+    snapshot = RunSnapshot({}, 0, 0.0, 0.0, 0.25, None, (), "", unknown=tally.unknown)
+    assert snapshot.money() == "0.00 USD spent (1 of unknown cost), 0.25 USD committed"
+
+
 def test_what_was_expected_of_durations_fades_as_the_run_sees_more() -> None:
     assert RunStats().of(JOB).durations() is None
     told = RunStats(lambda _: Durations(50.0, 80.0))
@@ -108,6 +128,13 @@ def test_a_bar_is_full_and_hides_nobody(stages: dict[Stage, int], cells: int) ->
 )  # fmt: skip
 def test_time_spans_are_said_in_two_units_at_most(amount: float, said: str) -> None:
     assert format_seconds(amount) == said
+
+
+@for_each(
+    ("amount", "said"), [(0.56, "0.56"), (5.0, "5"), (100.0, "100"), (123456.75, "123,456.75"), (2e6, "2,000,000")]
+)
+def test_units_are_said_with_all_their_digits(amount: float, said: str) -> None:
+    assert format_units(amount) == said
 
 
 def test_texts_lose_signatures_keys_and_control_characters() -> None:

@@ -11,6 +11,7 @@ from aimlvideo.cli.options import JsonObject, ServiceOptions
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
+from aimlvideo.core.formatting import format_units
 from aimlvideo.core.money.account import KeyLimits, ResourcePack
 from aimlvideo.core.services import service_of
 from aimlvideo.errors import ServiceError, UsageError
@@ -84,7 +85,7 @@ def _pack_json(pack: ResourcePack) -> dict[str, Any]:
 
 def _pack_line(pack: ResourcePack) -> str:
     """Return what is left of a pack: `Video pack: 120 of 200 units left until 2027-01-31 (online)`."""
-    remaining = "an unknown number of" if pack.remaining is None else f"{pack.remaining:g}"
-    of = "" if pack.total is None else f" of {pack.total:g}"
+    remaining = "an unknown number of" if pack.remaining is None else format_units(pack.remaining)
+    of = "" if pack.total is None else f" of {format_units(pack.total)}"
     until = "" if pack.expires_at is None else f" until {datetime.fromtimestamp(pack.expires_at, UTC):%Y-%m-%d}"
     return f"{pack.name}: {remaining}{of} units left{until}" + (f" ({pack.status})" if pack.status else "")

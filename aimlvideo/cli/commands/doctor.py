@@ -18,7 +18,7 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.openapi import Document
-from aimlvideo.core.formatting import pluralize
+from aimlvideo.core.formatting import format_units, pluralize
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.request_ids import is_whole
 from aimlvideo.core.links import LOOPBACK
@@ -317,7 +317,7 @@ class _Doctor:
 
 
 def _pack(pack: ResourcePack) -> str:
-    return f"{pack.name}: {'unknown' if pack.remaining is None else f'{pack.remaining:g}'} left"
+    return f"{pack.name}: {'unknown' if pack.remaining is None else format_units(pack.remaining)} left"
 
 
 def _prices(prices: dict[str, Pricing]) -> str:

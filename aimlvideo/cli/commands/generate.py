@@ -40,7 +40,7 @@ from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.catalog.references import check_with_references
-from aimlvideo.core.formatting import format_usd, pluralize
+from aimlvideo.core.formatting import format_units, format_usd, pluralize
 from aimlvideo.core.jobs.file_names import (
     JOURNAL,
     LONGEST,
@@ -117,7 +117,7 @@ def cost_of(result: Result) -> str:
     """Return what a clip cost: in USD, else in the service's own units, else that nobody says."""
     if result.cost_usd is not None:
         return f"{result.cost_usd:.2f} USD"
-    return "cost unknown" if result.cost_units is None else f"{result.cost_units:g} of the service's units"
+    return "cost unknown" if result.cost_units is None else f"{format_units(result.cost_units)} of the service's units"
 
 
 class ClipInputs(NamedTuple):
@@ -374,9 +374,9 @@ async def _refuse_above(limit: float, client: VideoClient, job: VideoJob, termin
     client.use_prices((await ServiceFacts.of(client, terminal.remark)).prices or {})
     price = client.price(job)
     if price is None:
-        raise UsageError(f"the price of this clip is not known, so it might exceed --max-spend {limit:g}")
+        raise UsageError(f"the price of this clip is not known, so it might exceed --max-spend {limit:.12g}")
     if Standing().verdict(limit, price) is not Verdict.ADMITTED:
-        raise UsageError(f"this clip costs {format_usd(price)}, more than --max-spend {limit:g}: nothing was bought")
+        raise UsageError(f"this clip costs {format_usd(price)}, more than --max-spend {limit:.12g}: nothing was bought")
 
 
 def _check_output(output: Path) -> None:

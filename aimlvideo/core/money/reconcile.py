@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
+from aimlvideo.core.formatting import format_units
 from aimlvideo.core.jobs.job import Attempt, Record
 from aimlvideo.core.jobs.request_ids import PREFIX_LENGTH, id_prefix
 from aimlvideo.core.jobs.stages import Stage
@@ -185,7 +186,8 @@ def _in_words(usd: float | None, units: float) -> str:
     dollars = "an unreadable amount of USD" if usd is None else f"{usd:.4f} USD"
     if not units:
         return dollars
-    return f"{units:g} units" if usd == 0 else f"{dollars} and {units:g} units"
+    in_units = format_units(units)
+    return f"{in_units} units" if usd == 0 else f"{dollars} and {in_units} units"
 
 
 def _about(bill: _Bill, charges: int, stage: Stage, *, has_failed: bool) -> Iterator[str]:
@@ -204,4 +206,4 @@ def _about(bill: _Bill, charges: int, stage: Stage, *, has_failed: bool) -> Iter
     elif charges == 1 and bill.noted is not None and abs(bill.noted - (bill.charged or 0.0)) > CENT_FRACTION:
         yield f"price mismatch: {name} was charged {bill.amount}, expected {bill.noted:.4f}"
     elif charges and bill.noted_units is not None and not is_shared:
-        yield f"price mismatch: {name} was charged {bill.amount}, expected {bill.noted_units:g} units"
+        yield f"price mismatch: {name} was charged {bill.amount}, expected {format_units(bill.noted_units)} units"

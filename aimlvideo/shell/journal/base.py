@@ -82,7 +82,7 @@ class JournalReader(Protocol):
         """Return how many clips there are whose cost in USD nobody said."""
 
     def costs_in_units(self) -> tuple[int, float]:
-        """Return of how many of those clips the cost is known in the service's own units, and what they add up to."""
+        """Return how many of those clips have a cost in the service's own units, and what all jobs cost in them."""
 
     def fact(self, name: str) -> str | None:
         """Return one fact about the whole, such as its service."""

@@ -331,10 +331,10 @@ class SyncPostgresJournal:
         return int(self._one("SELECT unknown_costs FROM aimlvideo_account"))
 
     def costs_in_units(self) -> tuple[int, float]:
-        """Return of how many of those clips the cost is known in the service's own units, and what they add up to."""
-        clips = "FROM aimlvideo_jobs WHERE stage IN ('ready', 'saved') AND cost_usd IS NULL"
-        count = int(self._one(f"SELECT count(cost_units) {clips}"))
-        return count, float(self._one(f"SELECT coalesce(sum(cost_units), 0) {clips}"))
+        """Return how many of those clips have a cost in the service's own units, and what all jobs cost in them."""
+        jobs = "FROM aimlvideo_jobs WHERE cost_usd IS NULL"
+        count = int(self._one(f"SELECT count(cost_units) {jobs} AND stage IN ('ready', 'saved')"))
+        return count, float(self._one(f"SELECT coalesce(sum(cost_units), 0) {jobs}"))
 
     @postgres_errors()
     def fact(self, name: str) -> str | None:

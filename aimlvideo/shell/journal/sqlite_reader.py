@@ -131,8 +131,10 @@ class SqliteReader:
         return int(self._read(f"SELECT count(*) FROM jobs WHERE {_COST_UNKNOWN}").fetchone()[0])
 
     def costs_in_units(self) -> tuple[int, float]:
-        """Return of how many of those clips the cost is known in the service's own units, and what they add up to."""
-        sums = f"SELECT count(cost_units), coalesce(sum(cost_units), 0) FROM jobs WHERE {_COST_UNKNOWN}"
+        """Return how many of those clips have a cost in the service's own units, and what all jobs cost in them."""
+        # A clip that could not be fetched, and a failure that was billed, cost units too.
+        of_clips = f"count(CASE WHEN {_COST_UNKNOWN} THEN cost_units END)"
+        sums = f"SELECT {of_clips}, coalesce(sum(cost_units), 0) FROM jobs WHERE cost_usd IS NULL"
         count, units = self._read(sums).fetchone()
         return int(count), float(units)
 

@@ -25,7 +25,7 @@ from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.journal.base import JournalReader
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.shell.task_groups import background_tasks
-from aimlvideo.views.report.job_json import job_json
+from aimlvideo.views.report.job_json import job_cards, job_json
 from aimlvideo.views.report.report_file import page_text
 
 REMEMBERED = 20_000
@@ -294,8 +294,7 @@ def live_page(folder: Path, number: int, journal: JournalReader) -> str:
     """Return the page of a journal's jobs, which updates itself from the change of this number on."""
     # Jobs that were made by combining lists are to be compared.
     run = {"matrix": journal.fact(MATRIX) is not None, "made": 0, "clips": "clips/", "live": True, "seq": number}
-    cards = (job_json(*record) for record in journal.all_jobs())
-    return "".join(page_text(folder.resolve().name, run, cards, {}))
+    return "".join(page_text(folder.resolve().name, run, job_cards(journal), {}))
 
 
 def _event(name: str, content: Any, number: int | None = None) -> bytes:

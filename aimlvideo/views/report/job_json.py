@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,9 +16,26 @@ from aimlvideo.core.jobs.problems import without_secrets
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.refusals import refuses_content
 from aimlvideo.errors import ContentRefused, VideoError
+from aimlvideo.shell.journal.base import JournalReader
 
 PROMPT, VALUE = 4000, 160
 """Characters of a prompt, and of a parameter's value, that are shown."""
+
+
+def job_cards(journal: JournalReader) -> Iterator[dict[str, Any]]:
+    """Yield what the page shows of each job of a journal, with what the submissions cost that a job had before."""
+    earlier: defaultdict[str, float] = defaultdict(float)
+    for job_id, attempt in journal.earlier_attempts():
+        if attempt.cost_usd:
+            earlier[job_id] += attempt.cost_usd
+    for job, progress in journal.all_jobs():
+        charged = {"earlier": earlier[job.id]} if job.id in earlier else {}
+        yield {**job_json(job, progress), **charged}
+
+
+def clip_bytes(progress: Progress) -> int | None:
+    """Return the bytes of all clips of a job; None where nobody noted them."""
+    return sum(clip.bytes or 0 for clip in progress.files) or progress.bytes
 
 
 def job_json(job: VideoJob, progress: Progress) -> dict[str, Any]:
@@ -38,7 +56,7 @@ def job_json(job: VideoJob, progress: Progress) -> dict[str, Any]:
         "polls": progress.polls,
         "generation": progress.generation_id,
         "file": progress.file if progress.stage is Stage.SAVED else None,
-        "bytes": progress.bytes,
+        "bytes": clip_bytes(progress),
         "files": [clip.file for clip in progress.files] if progress.stage is Stage.SAVED else [],
         **_last_word(progress),
         **_failure(progress),
@@ -60,11 +78,15 @@ def _shown_params(value: Any) -> str:
     if isinstance(value, str) and (name := _medium(value)):
         return name
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return ", ".join(_shown_params(part) for part in value)[:VALUE]
+        return _cut(", ".join(_shown_params(part) for part in value))
     if isinstance(value, bytes):
         return f"{len(value):,} bytes"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return redact_for_display(text, VALUE)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= VALUE else text[: VALUE - 1] + "…"
 
 
 def _medium(text: str) -> str:
@@ -73,7 +95,7 @@ def _medium(text: str) -> str:
         return f"{text[5:].partition(';')[0]}, {len(text) * 3 // 4:,} bytes"
     if text.startswith(("http://", "https://")):
         parts = urlsplit(text)
-        return f"{parts.hostname}{parts.path}"[:VALUE]
+        return _cut(f"{parts.hostname}{parts.path}")
     # A journal may come from another system: a path is read by how it is written, not by where this runs.
     pictured = PureWindowsPath(text) if "\\" in text else PurePosixPath(text)
     return pictured.name if pictured.suffix and pictured.name != text and " " not in pictured.suffix else ""

@@ -33,7 +33,7 @@ from aimlvideo.shell.files.private_files import new_file, replacing
 from aimlvideo.shell.files.video import frame_jpeg
 from aimlvideo.shell.journal.base import JournalReader
 from aimlvideo.shell.journal.sqlite_reader import read_journal
-from aimlvideo.views.report.job_json import job_json
+from aimlvideo.views.report.job_json import clip_bytes, job_cards
 
 HERE = Path(__file__).parent
 SCRIPTS = ("base", "totals", "gallery", "viewer", "charts", "comparison", "start", "live")
@@ -107,11 +107,8 @@ def write_report(folder: Path, *, patience: float = PATIENCE, journal: JournalRe
         clips = dict(islice(_clips(reader), MOST_POSTERS))
         matrix = reader.fact(MATRIX) is not None
         run = {"matrix": matrix, "made": round(clock.wall(), 2), "clips": "", "live": False}
-        cards = (job_json(*record) for record in reader.all_jobs())
-        _write(
-            path,
-            page_text(folder.resolve().name, run, cards, _posters(folder, clips, _earlier_posters(path), patience)),
-        )
+        posters = _posters(folder, clips, _earlier_posters(path), patience)
+        _write(path, page_text(folder.resolve().name, run, job_cards(reader), posters))
     return path
 
 
@@ -119,7 +116,7 @@ def _clips(journal: JournalReader) -> Iterator[tuple[str, str]]:
     """Yield the key and the file of each saved clip."""
     for _, progress in journal.ended_jobs():
         if progress.stage is Stage.SAVED and progress.file is not None:
-            yield f"{progress.file}:{progress.bytes or 0}", progress.file
+            yield f"{progress.file}:{clip_bytes(progress) or 0}", progress.file
 
 
 def _write(path: Path, text: Iterable[str]) -> None:

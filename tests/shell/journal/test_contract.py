@@ -357,6 +357,12 @@ async def test_costs_in_the_service_s_own_units_are_summed_where_no_dollars_are_
         await journal.synced()
         assert journal.unknown_costs() == 3
         assert journal.costs_in_units() == (2, 10.5)
+        job = JOB.with_id("billed")
+        journal.plan(job)
+        journal.step(job, READY._replace(stage=Stage.FAILED, generation_id="gen-b", cost_usd=None, cost_units=2.0))
+        await journal.synced()
+        assert journal.unknown_costs() == 3
+        assert journal.costs_in_units() == (2, 12.5), "a failure that is billed, or a clip that could not be fetched"
 
 
 async def test_a_job_that_has_ended_can_be_in_doubt_again_with_its_attempt_kept(opened: Opened) -> None:

@@ -13,6 +13,7 @@ import anyio
 import pytest
 
 from aimlvideo import VideoClient
+from aimlvideo.core.formatting import format_seconds
 from aimlvideo.core.jobs.file_names import REPORT
 from aimlvideo.core.jobs.job import ClipFile, Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
@@ -89,6 +90,43 @@ def test_what_was_paid_in_the_service_s_own_units_is_said_in_them(opened: Opened
     assert "1 unit" in cards
     assert "1 units" not in cards
     assert "unknown" not in page.text_content("#cards") + spent
+
+
+def test_the_prices_are_those_of_clips_and_the_sums_are_those_of_all_that_was_charged(
+    opened: Opened, tmp_path: Path, clip: Path
+) -> None:
+    saved, failed = Progress(Stage.SAVED, file="a.mp4", bytes=1500), Progress(Stage.FAILED, request_id="r1")
+    twins = (ClipFile("a.mp4", 1500, ""), ClipFile("a-2.mp4", 1500, ""))
+
+    async def write() -> None:
+        async with open_journal(tmp_path / "journal.sqlite3") as journal:
+            for name, steps in {
+                "a": [failed._replace(cost_usd=0.4), saved._replace(request_id="r2", cost_usd=0.3, files=twins)],
+                "b": [failed._replace(cost_usd=0.0)],
+                "c": [saved._replace(cost_units=1234567.5)],
+            }.items():
+                job = journal.plan(VideoJob("m", id=name, prompt="x")).job
+                for progress in steps:
+                    journal.step(job, progress)
+
+    for name in ("a.mp4", "a-2.mp4"):
+        os.link(clip, tmp_path / name)
+    with ThreadPoolExecutor(1) as thread:  # the browser's own has a loop that runs
+        thread.submit(anyio.run, write).result()
+    write_report(tmp_path)
+    page = opened((tmp_path / REPORT).as_uri())
+    assert page.locator("#tiles div", has_text="Spent").text_content() == "Spent$0.70and 1,234,567.5 units"
+    assert "Clips saved2of 3 · 3 clips · 5 kB" in page.text_content("#tiles")
+    page.click("#tab-prices")
+    cells = page.locator("#prices tbody td").all_text_contents()
+    each = "$0.30 + 1,234,567.5 units"
+    assert cells[1:] == ["2", "1", "\u2013", each, each, "$0.70 + 1,234,567.5 units"]
+
+
+def test_a_time_is_said_as_the_terminal_says_it(opened: Opened, folder: Path) -> None:
+    page = opened((folder / REPORT).as_uri())
+    for seconds in (0, 9.94, 59.6, 60.6, 119.9, 599.7, 601, 3599.9, 3600, 5400, 90e3, 4e6):
+        assert page.evaluate(f"span({seconds})") == format_seconds(seconds)
 
 
 def test_a_few_frames_of_a_clip_follow_each_other_under_the_mouse_until_it_leaves(opened: Opened, folder: Path) -> None:

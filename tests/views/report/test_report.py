@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from aimlvideo.core.jobs.file_names import REPORT
-from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.job import ClipFile, Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import ContentRefused, GenerationFailed, JournalError, LinkDead, VideoError
+from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.views.report import report_file
-from aimlvideo.views.report.job_json import ADVICE, failure_advice, job_json
+from aimlvideo.views.report.job_json import ADVICE, failure_advice, job_cards, job_json
 from aimlvideo.views.report.report_file import write_report
 from tests.cases import for_each
 from tests.views.report.sample_runs import made_run
@@ -51,6 +52,27 @@ def test_a_card_has_no_secret_in_any_place() -> None:
 )
 def test_a_parameter_is_shown_short(value: Any, text: str) -> None:
     assert job_json(VideoJob("m", given=value), Progress())["params"] == [["given", text]]
+
+
+def test_a_value_that_is_cut_says_so() -> None:
+    for value in (["/x/" + "a" * 50 + ".png"] * 4, "https://host/" + "a" * 200, "a" * 200):
+        ((_, text),) = job_json(VideoJob("m", given=value), Progress())["params"]
+        assert (len(text), text[-1]) == (160, "…")
+
+
+def test_the_size_of_a_job_is_that_of_all_its_clips() -> None:
+    files = (ClipFile("a.mp4", 1000, ""), ClipFile("a-2.mp4", 500, ""))
+    assert job_json(VideoJob("m"), Progress(Stage.SAVED, file="a.mp4", bytes=1000, files=files))["bytes"] == 1500
+
+
+async def test_what_earlier_submissions_cost_stands_with_the_job(tmp_path: Path) -> None:
+    async with open_journal(tmp_path / "journal.sqlite3") as journal:
+        for name in ("a", "b"):
+            job = journal.plan(VideoJob("m", id=name, prompt="x")).job
+            journal.step(job, Progress(Stage.FAILED, request_id="r1", cost_usd=0.5))
+        journal.step(job, Progress(Stage.RENDERING, request_id="r2", generation_id="g2"))
+        cards = {card["id"]: (card.get("cost"), card.get("earlier")) for card in job_cards(journal)}
+    assert cards == {"a": (0.5, None), "b": (None, 0.5)}
 
 
 def test_the_words_of_several_shots_are_one_text() -> None:

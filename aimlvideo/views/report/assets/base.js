@@ -3,7 +3,8 @@
 const run = JSON.parse(document.getElementById('run').textContent);
 const posters = JSON.parse(document.getElementById('posters').textContent);
 const STAGES = ['saved', 'ready', 'rendering', 'in_doubt', 'submitting', 'failed', 'planned'];
-const WORDS = { saved: 'saved', ready: 'downloading', rendering: 'rendering', in_doubt: 'in doubt', submitting: 'submitting', failed: 'failed', planned: 'planned' };
+/* A page from disk does not know whether anybody downloads. */
+const WORDS = { saved: 'saved', ready: run.live ? 'downloading' : 'ready', rendering: 'rendering', in_doubt: 'in doubt', submitting: 'submitting', failed: 'failed', planned: 'planned' };
 const jobs = new Map();
 
 const $ = (id) => document.getElementById(id);
@@ -33,6 +34,9 @@ function tableOf(caption, headings, rows, total) {
 }
 
 function takeIn(job) {
+  const before = jobs.get(job.id);
+  // News of a job do not say again what its earlier submissions cost: a failed one that was charged is not free when it is tried again.
+  if (before && job.earlier === undefined) job.earlier = (before.earlier || 0) + (before.generation !== job.generation && before.cost || 0);
   job.took = job.completed && job.submitted ? Math.max(0, job.completed - job.submitted) : undefined;
   job.last = job.poll_ages && job.poll_ages.length ? Math.abs(job.poll_ages[job.poll_ages.length - 1]) : 0;
   job.text = [job.id, job.prompt, job.model, job.error, job.generation, ...(job.params || []).flat()].join('\n').toLowerCase();
@@ -53,15 +57,18 @@ function queued(job) {
 const comma = (number) => number.toLocaleString('en-US');
 const money = (dollars) => '$' + dollars.toLocaleString('en-US', { minimumFractionDigits: 2, maximumFractionDigits: dollars && dollars < 0.1 ? 4 : 2 });
 /* What a job cost: in USD, else in the service's own units, else that nobody said. */
-const units = (number) => `${number.toLocaleString('en-US')} unit${number === 1 ? '' : 's'}`;
+const units = (number) => `${number.toLocaleString('en-US', { maximumFractionDigits: 4 })} unit${number === 1 ? '' : 's'}`;
 const price = (job, unknown) => job.cost !== undefined ? money(job.cost) : job.units !== undefined ? units(job.units) : job.stage === 'saved' ? unknown : undefined;
+/* A time span in its two largest units, as the terminal says it. */
 function span(seconds) {
   if (seconds === undefined || seconds === null) return '–';
   if (seconds < 10) return seconds.toFixed(1) + ' s';
-  if (seconds < 60) return Math.round(seconds) + ' s';
-  const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return minutes + ' min' + (minutes < 10 && Math.round(seconds % 60) ? ' ' + Math.floor(seconds % 60) + ' s' : '');
-  return Math.floor(minutes / 60) + ' h ' + (minutes % 60) + ' min';
+  const whole = Math.round(seconds);
+  if (whole < 60) return whole + ' s';
+  if (whole < 600) return Math.floor(whole / 60) + ' min' + (whole % 60 ? ` ${whole % 60} s` : '');
+  const minutes = Math.round(seconds / 60), hours = Math.floor(minutes / 60);
+  if (minutes < 60) return minutes + ' min';
+  return comma(hours) + ' h' + (minutes % 60 && hours < 24 ? ` ${minutes % 60} min` : '');
 }
 const clock = (moment) => moment ? new Date(moment * 1000).toLocaleString([], { dateStyle: 'medium', timeStyle: 'medium' }) : '–';
 const size = (bytes) => bytes >= 1e9 ? (bytes / 1e9).toFixed(1) + ' GB' : bytes >= 1e6 ? (bytes / 1e6).toFixed(1) + ' MB' : Math.round(bytes / 1e3) + ' kB';

@@ -111,6 +111,8 @@ function pointAt(chart) {
   tip.style.top = Math.min(box.top + chart.cursor.top + 14, innerHeight - tip.offsetHeight - 8) + 'px';
 }
 
+const MOST_CHARTS = 40;
+
 function drawTimes() {
   if ($('panel-times').hidden) return;
   const models = new Map();
@@ -119,8 +121,8 @@ function drawTimes() {
     if (!models.has(job.model)) models.set(job.model, []);
     models.get(job.model).push(job);
   }
-  const boxes = [...models].sort((a, b) => b[1].length - a[1].length).slice(0, 40).map(([model, ended]) => [model, ended, make('div')]);
-  $('times').replaceChildren(...boxes.map(([, , box]) => box));
+  const boxes = [...models].sort((a, b) => b[1].length - a[1].length).slice(0, MOST_CHARTS).map(([model, ended]) => [model, ended, make('div')]);
+  $('times').replaceChildren(...boxes.map(([, , box]) => box), models.size > MOST_CHARTS ? make('p', { class: 'muted' }, `and ${plural(models.size - MOST_CHARTS, 'more model')} with fewer clips`) : '');
   if (!boxes.length) $('times').replaceChildren(make('p', { class: 'nothing' }, 'No clip is ready yet.'));
   for (const [model, ended, box] of boxes) drawModel(model, ended, box);
 }

@@ -1,7 +1,7 @@
 /* The comparison: the clips of one prompt in a row, side by side, played in step. */
 const MOST_COLUMNS = 24, ROWS_AT_ONCE = 40, DRIFT = 0.12;
-const unit = { cost: money, took: span, bytes: size };
-const NAMES = { cost: 'Price', took: 'Time', bytes: 'Size' };
+const unit = { cost: money, units, took: span, bytes: size };
+const NAMES = { cost: 'Price', units: 'Price', took: 'Time', bytes: 'Size' };
 let compared = null, drawnRows = ROWS_AT_ONCE, drawnFor = '';
 
 /* Which parameters differ between jobs of one prompt: they, and the model, make the columns. */
@@ -55,7 +55,7 @@ const sums = (of, key) => of.reduce((sum, job) => job[key] === undefined ? sum :
 function ordered(things, jobsIn, order) {
   if (!order) return things;
   const down = order.startsWith('-') ? -1 : 1, key = order.replace('-', '');
-  const known = (thing) => sums(jobsIn(thing), key);
+  const known = (thing) => sums(jobsIn(thing), key) ?? (key === 'cost' ? sums(jobsIn(thing), 'units') : undefined);
   return [...things].sort((a, b) => {
     const x = known(a), y = known(b);
     if (x === undefined || y === undefined) return (x === undefined) - (y === undefined);
@@ -87,7 +87,7 @@ function totalsOf(columns) {
   const said = (key, value) => value === undefined ? '–' : unit[key](value);
   return tableOf('What is compared', ['Compared', 'Clips', 'Total price', 'Median time', 'Total size'], columns.map(([label, of]) => [
     label.slice(0, 160), comma(of.filter((job) => job.file).length),
-    said('cost', sums(of, 'cost')), said('took', middle(of, 'took')), said('bytes', sums(of, 'bytes')),
+    amount(sums(of, 'cost'), sums(of, 'units')), said('took', middle(of, 'took')), said('bytes', sums(of, 'bytes')),
   ]));
 }
 

@@ -5,7 +5,7 @@ const rows = { first: -1, last: -1, columns: 0, height: 0 };
 const cards = new Map();
 
 const keys = {
-  sent: (job) => job.submitted ?? Infinity, took: (job) => job.took, cost: (job) => job.cost,
+  sent: (job) => job.submitted, took: (job) => job.took, cost: (job) => job.cost ?? job.units,
   id: (job) => job.id, stage: (job) => STAGES.indexOf(job.stage),
 };
 

@@ -1,18 +1,21 @@
 /* The totals, the stacked bar of stages, the failures and the prices. */
+const hasClip = (job) => job.stage === 'saved' || job.stage === 'ready';
+const unsaid = (job) => hasClip(job) && job.cost === undefined && job.units === undefined;
 function counted() {
   const stages = Object.fromEntries(STAGES.map((stage) => [stage, 0]));
-  const sum = { stages, dollars: 0, units: 0, unknown: 0, took: [], polls: 0, seen: 0, gaps: [], first: Infinity, last: 0, bytes: 0 };
+  const sum = { stages, dollars: 0, units: 0, unknown: 0, took: [], polls: 0, seen: 0, gaps: [], first: Infinity, last: 0, clips: 0, bytes: 0 };
   for (const job of jobs.values()) {
     stages[job.stage]++;
-    if (job.cost !== undefined) sum.dollars += job.cost;
-    else if (job.units !== undefined) sum.units += job.units;
-    else if (job.stage === 'saved' || job.stage === 'ready') sum.unknown++;
+    sum.dollars += (job.cost || 0) + (job.earlier || 0);
+    sum.units += job.units || 0;
+    sum.unknown += unsaid(job);
     if (job.took !== undefined && job.stage !== 'failed') {
       sum.took.push(job.took);
       sum.seen++;
       sum.polls += job.polls || 0;
       sum.gaps.push((job.took - job.last) / 2);
     }
+    if (job.file) sum.clips += Math.max(1, (job.files || []).length);
     sum.bytes += job.bytes || 0;
     if (job.submitted) sum.first = Math.min(sum.first, job.submitted);
     sum.last = Math.max(sum.last, job.saved || job.completed || 0);
@@ -32,11 +35,12 @@ function spent(sum, clips) {
 function drawTotals() {
   const sum = counted(), all = jobs.size, clips = sum.stages.saved + sum.stages.ready;
   const tile = (title, value, more) => make('div', {}, make('dt', {}, title), make('dd', {}, value, more ? make('small', {}, more) : ''));
+  const together = sum.last > sum.first ? sum.took.reduce((a, b) => a + b, 0) / (sum.last - sum.first) : 0;
   $('tiles').replaceChildren(
-    tile('Clips saved', comma(sum.stages.saved), `of ${comma(all)}` + (sum.bytes ? ` · ${size(sum.bytes)}` : '')),
+    tile('Clips saved', comma(sum.stages.saved), `of ${comma(all)}` + (sum.clips > sum.stages.saved ? ` · ${plural(sum.clips, 'clip')}` : '') + (sum.bytes ? ` · ${size(sum.bytes)}` : '')),
     tile('Spent', ...spent(sum, clips)),
     tile('A clip takes', span(quantile(sum.took, 0.5)), sum.took.length ? `nine of ten within ${span(quantile(sum.took, 0.9))}` : 'none is ready yet'),
-    tile('The run took', sum.last > sum.first ? span(sum.last - sum.first) : '–', sum.last > sum.first && sum.seen ? `${(sum.took.reduce((a, b) => a + b, 0) / (sum.last - sum.first)).toFixed(1)} at a time` : ''),
+    tile('The run took', sum.last > sum.first ? span(sum.last - sum.first) : '–', together >= 0.05 ? `${together.toFixed(1)} at a time` : ''),
     tile('Polls a clip', sum.seen ? (sum.polls / sum.seen).toFixed(1) : '–', sum.gaps.length ? `seen about ${span(quantile(sum.gaps, 0.5))} after it was ready` : ''),
   );
   const present = STAGES.filter((stage) => sum.stages[stage]);
@@ -56,6 +60,8 @@ function drawTotals() {
 /* A reason without what differs from job to job. */
 const kind = (error) => error.replace(/[0-9a-f]{8}-[0-9a-f-]{27,}|\b[\w:-]*\d[\w:-]{7,}\b/gi, '…').replace(/'[^']{1,80}'/g, '…').replace(/\d+(\.\d+)?/g, '…');
 
+const MOST_REASONS = 200;
+
 function drawFailures() {
   const groups = new Map();
   for (const job of jobs.values()) {
@@ -65,7 +71,8 @@ function drawFailures() {
     groups.get(key).push(job);
   }
   const ordered = [...groups.values()].sort((a, b) => b.length - a.length);
-  $('failures').replaceChildren(...ordered.slice(0, 200).map(failureGroup));
+  $('failures').replaceChildren(...ordered.slice(0, MOST_REASONS).map(failureGroup),
+    ordered.length > MOST_REASONS ? make('p', { class: 'muted' }, `and ${plural(ordered.length - MOST_REASONS, 'more reason')}: each is with its clip`) : '');
   if (!ordered.length) $('failures').replaceChildren(make('p', { class: 'nothing' }, 'No job has failed.'));
 }
 
@@ -81,22 +88,34 @@ function failureGroup(group) {
     make('p', { class: 'muted' }, group[0].refused ? make('strong', { class: 'bad' }, 'Content refused. ') : '', group[0].advice || ''), list);
 }
 
+/* An amount of USD, of the service's own units, or of both; a dash where nobody said any. */
+const amount = (dollars, own) => [dollars === undefined ? '' : money(dollars), own === undefined ? '' : units(own)].filter(Boolean).join(' + ') || '–';
+
+/* What jobs cost. Clips have a price; what failed, and was charged, is in the sum alone. */
+function pricesOf(of) {
+  const clips = of.filter(hasClip), paid = sums(of, 'cost'), earlier = sums(of, 'earlier') || 0;
+  const values = (key) => clips.map((job) => job[key]).filter((value) => value !== undefined);
+  const mean = (key) => sums(clips, key) === undefined ? undefined : sums(clips, key) / values(key).length;
+  const most = (key) => values(key).reduce((a, b) => a === undefined ? b : Math.max(a, b), undefined);
+  return {
+    clips: clips.length, failed: of.filter((job) => job.stage === 'failed').length, unknown: of.filter(unsaid).length,
+    mean: amount(mean('cost'), mean('units')), dearest: amount(most('cost'), most('units')),
+    dollars: paid === undefined && !earlier ? undefined : (paid || 0) + earlier, units: sums(of, 'units'),
+  };
+}
+
 function drawPrices() {
-  const rows = new Map();
+  const models = new Map();
   for (const job of jobs.values()) {
-    if (!rows.has(job.model)) rows.set(job.model, { clips: 0, failed: 0, unknown: 0, paid: [] });
-    const row = rows.get(job.model);
-    if (job.stage === 'saved' || job.stage === 'ready') row.clips++;
-    if (job.stage === 'failed') row.failed++;
-    if (job.cost !== undefined) row.paid.push(job.cost);
-    else if (job.units === undefined && (job.stage === 'saved' || job.stage === 'ready')) row.unknown++;
+    if (!models.has(job.model)) models.set(job.model, []);
+    models.get(job.model).push(job);
   }
-  const total = (row) => row.paid.reduce((a, b) => a + b, 0);
-  const ordered = [...rows].sort((a, b) => total(b[1]) - total(a[1]) || b[1].clips - a[1].clips);
-  const most = Math.max(...ordered.map(([, row]) => total(row)), 1e-9), count = (number) => number ? comma(number) : '–';
-  const all = ordered.reduce((a, [, r]) => ({ clips: a.clips + r.clips, failed: a.failed + r.failed, unknown: a.unknown + r.unknown, sum: a.sum + total(r) }), { clips: 0, failed: 0, unknown: 0, sum: 0 });
-  const prices = (row) => row.paid.length ? [total(row) / row.paid.length, row.paid.reduce((a, b) => Math.max(a, b), 0), total(row)].map(money) : ['–', '–', '–'];
+  const rows = [...models].map(([model, of]) => [model, pricesOf(of)]), all = pricesOf([...jobs.values()]);
+  rows.sort(([, a], [, b]) => (b.dollars || 0) - (a.dollars || 0) || (b.units || 0) - (a.units || 0) || b.clips - a.clips);
+  const most = (key) => rows.reduce((a, [, row]) => Math.max(a, row[key] || 0), 1e-9), share = (row, key) => 100 * (row[key] || 0) / most(key);
+  const count = (number) => number ? comma(number) : '–';
   $('prices').replaceChildren(tableOf('Prices by model', ['Model', 'Clips', 'Failed', 'Price unknown', 'A clip', 'Dearest', 'Together'],
-    ordered.map(([model, row]) => [[model, make('span', { class: 'share', style: `width:${100 * total(row) / most}%` })], comma(row.clips), count(row.failed), count(row.unknown), ...prices(row)]),
-    ['All', comma(all.clips), comma(all.failed), comma(all.unknown), '', '', money(all.sum)]));
+    rows.map(([model, row]) => [[model, make('span', { class: 'share', style: `width:${Math.max(share(row, 'dollars'), share(row, 'units'))}%` })],
+      comma(row.clips), count(row.failed), count(row.unknown), row.mean, row.dearest, amount(row.dollars, row.units)]),
+    ['All', comma(all.clips), comma(all.failed), comma(all.unknown), '', '', amount(all.dollars, all.units)]));
 }
