@@ -107,7 +107,7 @@ def _read_balance(answer: Answer) -> float:
         raise Unclear("the answer names no balance", status=answer.status)
     currency = as_text(body.get("currency")) or "USD"
     if currency.strip().upper() != "USD":
-        text = f"the balance is {balance:.2f} in {currency[:20]!r}, expected USD: it cannot be compared with prices"
+        text = f"the balance is {balance:.12g} in {currency[:20]!r}, expected USD: it cannot be compared with prices"
         raise Unclear(text, status=answer.status)
     return balance
 
