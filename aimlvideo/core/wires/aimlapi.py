@@ -348,7 +348,7 @@ def _message(answer: Answer) -> str:
     if isinstance(message, dict):
         message = message.get("message") or message
     errors = fields.get("errors") or fields.get("meta")
-    text = error_text(message) if message else answer.body[:200].decode(errors="replace").strip() or NO_REASON
+    text = error_text(message) if message else answer.words() or NO_REASON
     more = error_text(errors) if isinstance(errors, list) else errors
     return (f"{text}: {more}" if more else text)[:MAX_MESSAGE_LENGTH]
 

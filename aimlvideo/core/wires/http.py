@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
@@ -16,6 +17,11 @@ MOST_VALUES = 500_000
 BOMS_UTF16 = (BOM_UTF16_BE, BOM_UTF16_LE)
 LONGEST_NUMBER = 4300
 """Digits of a number that Python reads; a longer one is none."""
+MOST_WORDS = 300
+"""Letters of an answer that is shown as it came."""
+WEB_PAGE = "a web page"
+"""What the page of whoever lies in between is called: no word of it is the service's."""
+_TITLE = r"(?is)\A\s*<.*?<title[^>]*>(.*?)</title>"
 _HALVES = re.compile("[\ud800-\udfff]")
 
 
@@ -47,6 +53,15 @@ class Answer:
     def json(self) -> Any:
         """Return the body as JSON, or None where it is none. Its texts are texts that can be written and sent on."""
         return _parsed_json(self.body)
+
+    def words(self) -> str:
+        """Return what the body says for people where it is no JSON, in one line: how it begins, or a page's title."""
+        text = self.body[:4096].decode(errors="replace")
+        # The page of a proxy begins with a screen of styles, and says in its title what is wrong.
+        title = re.match(_TITLE, text)
+        if title and (words := " ".join(html.unescape(title[1]).split())):
+            return f'{WEB_PAGE}: "{words[:MOST_WORDS]}"'
+        return " ".join(text[:MOST_WORDS].split())
 
 
 class Transport(Protocol):

@@ -210,7 +210,7 @@ def _as_error(answer: Answer, request_id: str | None) -> ServiceError:
     word, message = _stated_error(body) or ("", None)
     if answer.status < 300 and not word and message is None:
         return nameless("the answer is cut short or no JSON object", answer, request_id)
-    message = message or as_text(body.get("message")) or answer.body[:200].decode(errors="replace")
+    message = message or as_text(body.get("message")) or answer.words()
     word, message = _upstream_s(word, message or NO_REASON)
     # `isdecimal` alone takes digits of every script, and a long run of them is an id, not a code.
     code = int(word) if word.isascii() and word.isdecimal() and len(word) < 10 else None

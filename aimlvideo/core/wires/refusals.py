@@ -16,7 +16,7 @@ from typing import Any
 from aimlvideo.core.formatting import redact_for_display
 from aimlvideo.core.jobs.request_ids import Intent, is_whole
 from aimlvideo.core.wires.answers import passed_limit
-from aimlvideo.core.wires.http import Answer
+from aimlvideo.core.wires.http import WEB_PAGE, Answer
 from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unclear
 
 # Texts, which `re` compiles at their first use and keeps: that takes 20 ms, and few starts meet a refusal.
@@ -39,7 +39,7 @@ _NOT_ABOUT_CONTENT = (
     r"(?i)rate[ _-]?limit|quota[ _-]?violation"
     r"|moderation (service|system|api|check)?\W*(is |was )?(temporarily )?(unavailable|timed? ?out|overloaded|busy)"
 )
-_PAGE = r"(?is)\A\s*<.*|<(!doctype|html|head|body)\b.*"
+_PAGE = rf"(?is)\A\s*<.*|<(!doctype|html|head|body)\b.*|\b{WEB_PAGE}: .*"
 """A page, also one that an error's words quote."""
 _FIELD = (
     r"(?i)\b(negative_prompt|[a-z]+_(?:image|video|audio|prompt)(?:_urls?|_list)?(?:\[\d+\])?"
@@ -187,12 +187,12 @@ def _unpaid(text: str, error: ServiceError) -> Refused:
 
 def _words(answer: Answer) -> str:
     """Return what an answer says for people: the only text of its body, or the body as it came."""
-    raw = answer.body[:2000].decode(errors="replace").strip()
-    if raw in ("", "{}", "[]", "null"):
+    words = answer.words()
+    if words in ("", "{}", "[]", "null"):
         return ""
     body = answer.json()
     if not isinstance(body, dict):
-        return raw[:MAX_WORDS]
+        return words
     telling = {
         # What only repeats the request or says "failed" would hide the one text that says why.
         name: value

@@ -78,8 +78,10 @@ def test_ai_ml_api_refuses_the_content_of_a_submission(name: str, status: int) -
 
 @for_each("wire", [AIMLAPI, KLING], ids=["aimlapi", "kling"])
 @for_each("status", [200, 400, 403, 422])
-def test_a_page_of_whoever_lies_in_between_refuses_no_content(wire: Wire, status: int) -> None:
-    page = answer(b"\n<!DOCTYPE html><p>Blocked: your request is a security policy violation</p>", status)
+@for_each("part", [b"p", b"title"])
+def test_a_page_of_whoever_lies_in_between_refuses_no_content(wire: Wire, part: bytes, status: int) -> None:
+    words = b"Blocked: your request is a security policy violation"
+    page = answer(b"\n<!DOCTYPE html><%b>%b</%b>" % (part, words, part), status)
     for read in (lambda: wire.parse_submission(page, "av-1"), lambda: wire.parse_status(page, "g-1")):
         with pytest.raises(ServiceError) as caught:
             read()

@@ -88,6 +88,23 @@ def test_a_gateway_s_key_that_is_used_up_is_no_wrong_one() -> None:
     assert (isinstance(error, Refused) and error.wrong_key, "Top up" in str(error)) == (False, True)
 
 
+@for_each("status", [400, 403, 502, 503, 524])
+def test_a_proxy_s_page_is_told_by_its_title_and_not_by_its_styles(wire: Wire, status: int) -> None:
+    page = b"""<!DOCTYPE html>
+<!--[if lt IE 7]> <html class="no-js ie6 oldie" lang="en-US"> <![endif]-->
+<head>%b<title>
+  api.example.com | Bad&nbsp;gateway &amp; no&#39;s </title></head><body>...</body></html>""" % (
+        b"<style>*{}</style>" * 99
+    )
+    text = str(error_of(wire, page, status))
+    assert 'a web page: "api.example.com | Bad gateway & no\'s"' in text
+    assert "<" not in text
+
+
+def test_a_text_of_several_lines_is_told_in_one(wire: Wire) -> None:
+    assert "no upstream connect error" in str(error_of(wire, b"no upstream\r\n\tconnect  error", 503))
+
+
 def test_a_request_that_is_too_large_says_how_it_is_made_smaller(wire: Wire) -> None:
     error = error_of(wire, b"<html><title>413 Request Entity Too Large</title></html>", 413)
     assert "give links to them, or --upload" in str(error)
