@@ -17,7 +17,7 @@ class Crew(Generic[T]):
     """At most so many tasks, begun as they are needed and used again: none is made for a single piece of work.
 
     `take` gives the next piece, or None while there is none; `work` does it. `most` says how many may work now. They
-    work in the group `tasks`, until that is left; a crew without one works while it is `run`.
+    work in the group `tasks`, until that is left; a crew without one works while it is `run`, and timers may call it.
     """
 
     def __init__(
@@ -28,6 +28,7 @@ class Crew(Generic[T]):
         tasks: TaskGroup | None = None,
     ) -> None:
         self._take, self._work, self._most, self._tasks = take, work, most, tasks
+        self._is_called_by_timers = tasks is None
         self._idle: list[asyncio.Future[None]] = []
         self._size = 0
         self._called = 0  # workers that were called and have not looked yet
@@ -70,4 +71,8 @@ class Crew(Generic[T]):
                 await called
                 self._called -= 1
             else:
+                # Begun here, for the next call: in a timer's callback, which is no task, anyio begins none wherever
+                # `sniffio` is installed, as many libraries have it.
+                if self._is_called_by_timers and not self._idle:
+                    self.call()
                 await self._work(piece)
