@@ -580,6 +580,8 @@ class VideoClient:
         async with AsyncExitStack() as stack:
             place = await self._open_place(stack, output, store, verify=verify)
             number = place.journal.begin()
+            if isinstance(place.journal, InMemoryJournal):
+                stack.callback(place.journal.forget_planned, number)
             # After the journal: leaving goes the other way round, so that tasks end while it is still open, and what
             # they heard is written.
             tasks = await stack.enter_async_context(task_group())

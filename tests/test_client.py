@@ -335,6 +335,30 @@ async def test_a_call_that_is_stopped_and_has_a_journal_says_nothing_of_what_the
     assert "left behind" not in caplog.text
 
 
+async def test_clips_that_nobody_has_read_when_a_run_is_left_are_named_too(caplog: pytest.LogCaptureFixture) -> None:
+    async with FakeClient(FakeService(seconds=10), max_outstanding=3) as client:
+        async with client.run(jobs(3)) as results:
+            first = (await anext(results)).generation_id
+            await anyio.sleep(100)
+        named = sorted({"gen-0", "gen-1", "gen-2"} - {first or ""})
+        assert f"left behind at the service, and paid: 2 generations: {', '.join(named)};" in caplog.text
+        assert [(await client.wait(name)).ok for name in named] == [True, True]
+
+
+async def test_what_is_given_up_before_it_is_sent_is_neither_kept_nor_bought_by_whoever_resumes() -> None:
+    service = FakeService(seconds=100)
+    async with FakeClient(service, max_outstanding=1) as client:
+        async with client.run(jobs(5)):
+            await anyio.sleep(1)
+            with anyio.move_on_after(1):
+                await client.generate(MODEL, **PARAMS)
+        async with client.resume() as results:
+            assert [result.generation_id async for result in results] == ["gen-0"]
+        journal = results.spec.journal
+        assert [*journal.all_jobs()] == []
+    assert len(service.posted_at) == 1
+
+
 async def test_runs_that_are_left_early_leave_every_slot_free() -> None:
     service = FakeService(seconds=50)
     async with FakeClient(service, max_outstanding=2) as client:

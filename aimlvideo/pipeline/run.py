@@ -289,7 +289,7 @@ class Run:
         if entry.progress.stage is not before.stage:
             _log_step(entry.job, before, entry.progress)
             if self.closed:
-                self._name_what_runs_on([entry])
+                self._name_what_is_left([entry.progress])
                 self._settle(entry)
         for watch in list(self.watchers):
             try:
@@ -403,7 +403,7 @@ class Run:
         self.notify_waiting()
         if self.notify_waiting in self.budget.spending.on_change:
             self.budget.spending.on_change.remove(self.notify_waiting)
-        self._name_what_runs_on(self.entries)
+        self._name_what_is_left([*(entry.progress for entry in self.entries), *(result for result, _ in self._results)])
         for entry in self.entries:
             entry.ended = True
             entry.release_all()
@@ -414,9 +414,9 @@ class Run:
             shield.deadline = clock.loop() + GRACE
         self._result_ready.set()
 
-    def _name_what_runs_on(self, entries: Iterable[Entry]) -> None:
+    def _name_what_is_left(self, left: Iterable[Progress | Result]) -> None:
         """Log the ids of paid generations that are let go of, where no journal on disk has them."""
-        ids = [entry.progress.generation_id for entry in entries if entry.progress.stage is Stage.RENDERING]
+        ids = [one.generation_id for one in left if one.stage in (Stage.RENDERING, Stage.READY)]
         if ids and isinstance(self.spec.journal, InMemoryJournal):
             named = ", ".join(str(name) for name in ids[:MOST_NAMED]) + (", ..." if len(ids) > MOST_NAMED else "")
             what = pluralize(len(ids), "generation")

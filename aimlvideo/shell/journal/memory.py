@@ -20,6 +20,8 @@ class InMemoryJournal:
     def __init__(self) -> None:
         self._records: dict[str, Record] = {}
         self._runs: dict[str, int] = {}
+        self._planned: defaultdict[int, set[str]] = defaultdict(set)
+        """What each run has planned and not begun."""
         self._attempts: defaultdict[str, list[Attempt]] = defaultdict(list)
         self._facts: dict[str, str] = {}
         self._copies = CopyNumbers()
@@ -56,7 +58,16 @@ class InMemoryJournal:
             # Twice in one run is a mistake in the file; again in a later run means "go on with it".
             raise InvalidJobs([duplicate_id_problem(job.id)])
         self._runs[job.id] = run
+        if record.progress.stage is Stage.PLANNED:
+            self._planned[run].add(job.id)
         return Record(job, record.progress)
+
+    def forget_planned(self, run: int) -> None:
+        """Forget what a run that is over has planned and not begun: whoever asked for that is gone."""
+        for job_id in self._planned.pop(run, ()):
+            # A later run may have taken it over.
+            if self._runs.get(job_id) == run:
+                del self._runs[job_id], self._records[job_id]
 
     def adopt(self, job: VideoJob, progress: Progress) -> Record:
         """Watch a job that somebody else submitted, or return it as it is here already."""
@@ -69,6 +80,8 @@ class InMemoryJournal:
         """Remember an outstanding job, forget another."""
         before = self._records.get(job.id)
         if before is not None:
+            if before.progress.stage is Stage.PLANNED:
+                self._planned[self._runs[job.id]].discard(job.id)
             charged_before = before.progress.cost_usd
             if before.progress.is_replaced_by(progress):
                 self._attempts[job.id].append(before.progress.attempt)
