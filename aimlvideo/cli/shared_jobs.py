@@ -413,8 +413,10 @@ def _of_this_worker(worker: Worker) -> str:
 
 
 def _of_all(account: Account) -> str:
-    counts = ", ".join(f"{count} {stage.replace('_', ' ')}" for stage, count in account.jobs.items())
-    return f"all workers: {counts or 'no jobs'}, {format_usd(account.spent)} spent"
+    counts = ", ".join(f"{count:,} {stage.replace('_', ' ')}" for stage, count in account.jobs.items())
+    clips = pluralize(account.unknown_costs, "clip")
+    unknown = f", with the price of {clips} whose cost in USD nobody said" if account.unknown_costs else ""
+    return f"all workers: {counts or 'no jobs'}, {format_usd(account.spent)} spent{unknown}"
 
 
 async def _obey_signals(worker: Worker, terminal: Terminal) -> None:

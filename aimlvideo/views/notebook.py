@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from itertools import repeat, takewhile
 from typing import Any
 
-from aimlvideo.core.formatting import format_usd, redact_for_display
+from aimlvideo.core.formatting import format_spent, redact_for_display
 from aimlvideo.core.jobs.job import Result
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.pipeline.run import Run
@@ -39,7 +39,8 @@ def _escaped(text: str) -> str:
 
 def _result_html(result: Result) -> str:
     """Return a result as HTML: its clip, embedded where it is small; else what became of it."""
-    cost = "" if result.cost_usd is None else f" · {format_usd(result.cost_usd)}"
+    is_said = result.cost_usd is not None or result.cost_units is not None
+    cost = f" · {format_spent(result.cost_usd or 0.0, result.cost_units)}" if is_said else ""
     about = f"<b>{_escaped(result.job.id)}</b> · {_escaped(result.job.model)} · {result.stage.value}{cost}"
     reason = (
         f'<br><span style="color:{COLOURS[Stage.FAILED][1]}">{_escaped(redact_for_display(str(result.error)))}</span>'

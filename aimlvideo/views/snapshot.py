@@ -226,9 +226,9 @@ class RunWatcher:
         for model, counted in stats.models.items():
             age = max(0.0, now - counted.start_sum / counted.outstanding) if counted.outstanding else 0.0
             coming = max(0, self.planned.get(model, 0) - counted.entered_planned)
-            yield Remaining(
-                counted.planned + coming, counted.outstanding, age, counted.durations() or DEFAULT_DURATIONS
-            )
+            # What a run does not submit any more is not waited for.
+            planned = counted.planned + coming if self.run.halted is None else 0
+            yield Remaining(planned, counted.outstanding, age, counted.durations() or DEFAULT_DURATIONS)
 
 
 def _waiting_for(run: Run, stages: Mapping[Stage, int]) -> str:

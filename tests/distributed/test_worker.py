@@ -15,13 +15,13 @@ import pytest
 
 from aimlvideo import JobList, VideoClient, VideoJob
 from aimlvideo.cli.job_reader import ReaderOptions
-from aimlvideo.cli.shared_jobs import SharedJobs
+from aimlvideo.cli.shared_jobs import SharedJobs, _of_all
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.job import Progress, Record
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.registry import SharedDurations
-from aimlvideo.distributed.shared_account import AccountLimits
+from aimlvideo.distributed.shared_account import Account, AccountLimits
 from aimlvideo.distributed.worker import Worker
 from aimlvideo.errors import InvalidJobs, SettingsError, UsageError
 from aimlvideo.sandbox import Behaviour, Sandbox
@@ -250,6 +250,10 @@ def test_status_says_what_clips_cost_in_the_service_s_own_units(
             assert book.settle(Record(VideoJob(MODEL, id=name), Progress()), saved)
     SharedJobs(queued, Terminal()).show_status()
     assert "18 planned, 2 saved; 2.5 of the service's units (1 of unknown cost)" in capsys.readouterr().out
+    with open_sync_journal(queued) as book:
+        line = _of_all(Account.of(book.account()))
+    assert line.startswith("all workers: 18 planned, 2 saved, ")
+    assert line.endswith(" USD spent, with the price of 2 clips whose cost in USD nobody said")
 
 
 async def test_a_doubt_that_a_person_settles_is_queued_again_and_seen_through(queued: str, tmp_path: Path) -> None:

@@ -84,6 +84,16 @@ async def test_a_look_tells_stages_money_and_the_end() -> None:
         assert "20 rendering, 60 planned" in now.line()
 
 
+async def test_what_a_run_does_not_submit_any_more_is_not_waited_for() -> None:
+    async with a_batch() as batch:
+        came(batch, 20, Progress(Stage.RENDERING, submitted_at=time.time() - 50))
+        came(batch, 60, Progress())
+        batch.halt(OverBudget("would pass the limit"))
+        eta = RunWatcher(batch).snapshot().eta
+        assert eta is not None
+        assert eta[0] < 150
+
+
 async def played_run(batch: Run, durations: list[float]) -> list[float]:
     """Let a batch's jobs start and end as 20 slots allow; return what is shown to be left, second by second."""
     waiting = [VideoJob("m", id=f"j{number}") for number in range(len(durations))]

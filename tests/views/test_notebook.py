@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,8 @@ def test_a_small_clip_is_embedded_and_a_large_one_linked(tmp_path: Path, monkeyp
     assert "&lt;i&gt;" in html
     monkeypatch.setattr(notebook, "MAX_EMBED_BYTES", 3)
     assert "a&lt;b&gt;.mp4</a>" in str(result._repr_html_())
+    assert "0.50 USD" in html
+    assert "3.5 of the service's units" in str(replace(result, cost_usd=None, cost_units=3.5)._repr_html_())
 
 
 def test_a_failure_shows_its_reason() -> None:
