@@ -24,7 +24,7 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.services import DEFAULT_SERVICE, service_of
 from aimlvideo.distributed.queue import enqueue_jobs, enqueue_stranded
 from aimlvideo.distributed.shared_account import Account
-from aimlvideo.errors import DatabaseAway, InDoubt, InvalidJobs, Problem, SettingsError, UsageError, VideoError
+from aimlvideo.errors import DatabaseAway, InDoubt, InvalidJobs, JournalError, Problem, SettingsError, UsageError, VideoError
 from aimlvideo.pipeline.job_sources import job_of_mapping
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.media import local_files_of
@@ -284,7 +284,7 @@ class JobList:
             return [self._result(job, progress) for page in pages for (job, progress), _ in page]
 
     def _result(self, job: VideoJob, progress: Progress) -> Result:
-        if progress.stage is Stage.IN_DOUBT:
+        if progress.stage is Stage.IN_DOUBT and not isinstance(progress.error, JournalError):
             why = f"job {job.id!r} may have been accepted, and the service cannot be asked: settle it with `resolve`"
             progress = progress._replace(error=InDoubt(why, request_id=progress.request_id))
         return Result.of(job, progress, self._folder)

@@ -120,6 +120,22 @@ def test_an_argument_of_a_list_that_cannot_be_right_is_named(given: dict[str, An
         JobList(**{"dsn": "postgresql://127.0.0.1:9/db", **given})
 
 
+async def test_a_damaged_row_is_its_own_job_s_error_and_holds_up_nobody_who_waits_for_others(dsn: str) -> None:
+    from tests.distributed.test_shared_account import ask
+
+    ends = "UPDATE aimlvideo_jobs SET stage = CASE id WHEN 'job2' THEN 'in_doubt' ELSE 'saved' END, owner = NULL"
+    damaged = "generation_id = 'g', file = 'a.mp4', polls = CASE id WHEN 'job0' THEN 1 ELSE -1 END"
+    async with JobList(dsn) as jobs:
+        await jobs.add([job(number) for number in range(3)])
+        await anyio.to_thread.run_sync(ask, dsn, f"{ends}, {damaged} RETURNING id")
+        with anyio.fail_after(10):
+            results = {result.job.id: result async for result in jobs.results()}
+        assert results["job0"].ok
+        for name in ("job1", "job2"):
+            with pytest.raises(JournalError, match=f"job '{name}' is damaged in the database"):
+                results[name].or_raise()
+
+
 async def test_nothing_is_added_to_a_list_of_another_service(dsn: str) -> None:
     with open_sync_journal(dsn) as journal:
         journal.note(SERVICE, "kling")

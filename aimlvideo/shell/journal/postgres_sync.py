@@ -418,9 +418,19 @@ IS_LEFT = "(stage = 'in_doubt' AND owner IS NULL)"
 
 
 async def read_records(connection: Connection, ids: list[str], *, ended: bool = False) -> list[tuple[Record, bool]]:
-    """Return jobs as they stand, each with whether it is left to a person; with `ended`, only those and ended ones."""
+    """Return jobs as they stand, each with whether it is left to a person; with `ended`, only those and ended ones.
+
+    Of those, one that is damaged has that as its error: others are waited for beside it.
+    """
     question = f"SELECT {IS_LEFT}, {ROW} FROM aimlvideo_jobs WHERE id = ANY(%s)"
     if ended:
         question += f" AND (stage IN ('saved', 'failed') OR {IS_LEFT})"
     rows = await (await connection.execute(question, (ids,))).fetchall()
-    return [(record_of(row[1:]), row[0]) for row in rows]
+    return [((_ended_record if ended else record_of)(row[1:]), row[0]) for row in rows]
+
+
+def _ended_record(row: Sequence[Any]) -> Record:
+    try:
+        return record_of(row)
+    except JournalError as error:
+        return Record(VideoJob("", id=row[0]), Progress(Stage(row[3]), error=error))
