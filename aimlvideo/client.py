@@ -408,7 +408,7 @@ class VideoClient:
         def record(journal: Journal) -> Record:
             return adopt_generation(journal, job, rendering)
 
-        return await self._one(lambda run: as_async([record(run.spec.journal)]), output)
+        return await self._one(lambda run: as_async([record(run.spec.journal)]), output, retries=True)
 
     async def helper(self, name: str, **params: Any) -> dict[str, Any]:
         """Return what a call answers that prepares a job and costs nothing: `helper("identify-face", video_url=...)`.
@@ -533,8 +533,10 @@ class VideoClient:
         records: Callable[[Run], AsyncIterator[Record]],
         output: str | Path | None = None,
         goal: Stage = Stage.SAVED,
+        *,
+        retries: bool = False,
     ) -> Result:
-        async with self._open_run(output, goal=goal) as run:
+        async with self._open_run(output, goal=goal, retries=retries) as run:
             self._feed(run, records(run))
             async for result in run:
                 return result.or_raise()

@@ -24,7 +24,16 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.services import DEFAULT_SERVICE, service_of
 from aimlvideo.distributed.queue import enqueue_jobs, enqueue_stranded
 from aimlvideo.distributed.shared_account import Account
-from aimlvideo.errors import DatabaseAway, InDoubt, InvalidJobs, JournalError, Problem, SettingsError, UsageError, VideoError
+from aimlvideo.errors import (
+    DatabaseAway,
+    InDoubt,
+    InvalidJobs,
+    JournalError,
+    Problem,
+    SettingsError,
+    UsageError,
+    VideoError,
+)
 from aimlvideo.pipeline.job_sources import job_of_mapping
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.media import local_files_of

@@ -152,7 +152,8 @@ def check_generation_id(generation_id: object) -> None:
 def adopt_generation(journal: Journal, job: VideoJob, progress: Progress) -> Record:
     """Return whose a generation is in a journal; where it is new there, write it down as this job.
 
-    One that had failed goes on: whoever names it has a reason, as the service may have completed it since.
+    One that had failed is returned as it goes on, and is failed in the journal until its next step: whoever names it
+    has a reason, as the service may have completed it since.
 
     Raises UsageError where the text names a job of the journal instead: going on with that one might buy its clip.
     """
@@ -164,9 +165,10 @@ def adopt_generation(journal: Journal, job: VideoJob, progress: Progress) -> Rec
             f"{progress.generation_id!r} is the id of a job here: expected the id of a generation, and "
             + (f"this job's is {its_own}" if its_own else "this job has none yet")
         )
-    if record is not None and record.progress.stage is Stage.FAILED:
-        journal.step(record.job, record.progress.for_retry(has_completed=True))
-    return journal.adopt(job if record is None else record.job, progress)
+    adopted = journal.adopt(job if record is None else record.job, progress)
+    if adopted.progress.stage is Stage.FAILED:
+        return Record(adopted.job, adopted.progress.for_retry(has_completed=True))
+    return adopted
 
 
 def single_job(model: str, job_id: str | None, params: Mapping[str, Any]) -> VideoJob:

@@ -13,11 +13,13 @@ from aimlvideo import Stage, VideoJob
 from aimlvideo.core.jobs.job import Progress
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.errors import GenerationFailed, LinkDead, OverBudget, Unclear
+from aimlvideo.pipeline import download
+from aimlvideo.shell.files.downloads import Clip
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.views.snapshot import RunWatcher
 from tests.cases import for_each
-from tests.fakes import JOB, FakeClient, FakeService, answer, jobs, quick_downloads, run_all
+from tests.fakes import JOB, FakeClient, FakeDownload, FakeService, answer, jobs, quick_downloads, run_all
 
 pytestmark = pytest.mark.usefixtures("no_threads")
 
@@ -27,6 +29,14 @@ class PricedClient(FakeClient):
 
     def price(self, job: VideoJob) -> float | None:
         return 0.25
+
+
+class Silent(FakeService):
+    """Never says what a clip cost."""
+
+    def _check(self, name: str) -> Answer:
+        said = super()._check(name).json()
+        return answer(200, {field: value for field, value in said.items() if field != "meta"})
 
 
 def stages(results: dict[str, Any]) -> list[str]:
@@ -211,11 +221,6 @@ async def test_a_job_that_waited_to_be_bought_when_its_run_was_left_is_promised_
 async def test_a_clip_whose_cost_nobody_says_and_that_could_not_be_fetched_counts_once_when_it_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Silent(FakeService):
-        def _check(self, name: str) -> Answer:
-            said = super()._check(name).json()
-            return answer(200, {field: value for field, value in said.items() if field != "meta"})
-
     quick_downloads(monkeypatch)
     service = Silent()
     async with FakeClient(service) as client:
@@ -226,6 +231,26 @@ async def test_a_clip_whose_cost_nobody_says_and_that_could_not_be_fetched_count
     async with FakeClient(service) as client, client.resume(tmp_path, retry_failed=True, max_spend=0.5) as results:
         assert (results.budget.spent, [result.ok async for result in results]) == (0.25, [True])
         assert (results.budget.spent, results.budget.committed) == (0.25, 0.0)
+
+
+async def test_a_clip_whose_cost_nobody_says_counts_once_however_often_its_generation_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Dead(FakeDownload):
+        async def fetch(self) -> Clip:
+            raise LinkDead("it is gone")
+
+    quick_downloads(monkeypatch)
+    folder, live = tmp_path / "clips", download.Download
+    async with FakeClient(Silent(), journal=tmp_path / "journal.sqlite3") as client:
+        monkeypatch.setattr(download, "Download", Dead)
+        await run_all(client, jobs(1), output=folder, max_spend=1.0)
+        with pytest.raises(LinkDead):
+            await client.wait("gen-0", output=folder)
+        monkeypatch.setattr(download, "Download", live)
+        assert (await client.wait("gen-0", output=folder)).stage is Stage.SAVED
+        async with client.run([], max_spend=1.0) as run:
+            assert (run.budget.spent, run.budget.committed) == (0.25, 0.0)
 
 
 async def test_the_charge_of_a_clip_that_is_another_job_s_counts_once(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def adopt_generations(place: str, generations: Sequence[str], model: str, servic
                     safe_name = file_name(name, "")
                     job = VideoJob(model, id=name if safe_name == name else file_name(name, "", hashed_id=name))
                     rendering = Progress(Stage.RENDERING, generation_id=name, submitted_at=clock.wall())
-                    adopt_generation(journal, job, rendering)
+                    journal.step(*adopt_generation(journal, job, rendering))
             return journal.run, sum(journal.counts().values()) - jobs_before
 
     return in_loop(work())
