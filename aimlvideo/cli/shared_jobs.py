@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import anyio
 
-from aimlvideo.cli.cost_estimate import Tally, dollars_or_unknown
+from aimlvideo.cli.cost_estimate import Tally
 from aimlvideo.cli.exit_codes import exit_code_of
 from aimlvideo.cli.generation_check import Settlement, checked_settlement, completed_since, settled_sentence
 from aimlvideo.cli.job_reader import JobReader, ReaderOptions
@@ -79,9 +79,11 @@ class Consent:
             return
         if self.settings is not None:
             tally.summary(self.settings, facts).obstacles(facts).refuse(terminal, anyway=self.anyway)
-        unpriced = f", and {pluralize(new.unpriced, 'job')} whose price is not known" if new.unpriced else ""
-        terminal.say(f"{pluralize(new.count, 'new job')}, {dollars_or_unknown(new.dollars)} USD{unpriced}")
-        above = new.dollars is None or new.dollars > self.confirm_above
+        unpriced = f", plus {pluralize(new.unpriced, 'job')} of unknown price" if new.unpriced else ""
+        price = "price unknown" if new.dollars is None else f"{format_usd(new.dollars)}{unpriced}"
+        terminal.say(f"{pluralize(new.count, 'new job')}, {price}")
+        # As before a run: an unknown price may be any.
+        above = new.dollars is None or new.unpriced or new.dollars > self.confirm_above
         if above and self.confirm_above < inf and not terminal.confirm("go on?"):
             raise UsageError("not confirmed: nothing was queued")
 

@@ -14,18 +14,20 @@ from typer.testing import CliRunner
 
 from aimlvideo.cli.app import app
 from aimlvideo.cli.commands.run import Planner
+from aimlvideo.cli.cost_estimate import Tally
 from aimlvideo.cli.job_reader import ReaderOptions
 from aimlvideo.cli.options import ServiceOptions
 from aimlvideo.cli.run_options import RunOptions
 from aimlvideo.cli.service_facts import NO_FACTS
 from aimlvideo.cli.shared_jobs import Consent, SharedJobs
+from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.errors import InvalidJobs, UsageError
 from aimlvideo.shell.files.job_files import JobFile
 from aimlvideo.shell.files.workbooks import xlsx_of
 from aimlvideo.shell.journal.base import SERVICE, UPLOAD
-from aimlvideo.shell.journal.postgres_sync import open_sync_journal
+from aimlvideo.shell.journal.postgres_sync import NewJobs, open_sync_journal
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
 from tests.cli.test_job_sources import write_png
@@ -180,6 +182,27 @@ def test_the_service_is_asked_for_nothing_while_a_file_has_mistakes(dsn: str, tm
     consent = Consent(lambda: pytest.fail("asked"), ServiceOptions(api_key="k").client_options())
     with pytest.raises(InvalidJobs, match="duration"):
         SharedJobs(dsn, QUIET).queue(str(tmp_path / "jobs.jsonl"), ReaderOptions(), retry_failed=False, consent=consent)
+
+
+class AskedTerminal(Terminal):
+    """Says no to every question."""
+
+    def confirm(self, question: str) -> bool:
+        return False
+
+
+def test_jobs_of_unknown_price_are_asked_about_as_before_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    consent, tally = Consent(confirm_above=5.0), Tally(known_catalog())
+    consent.ask(NewJobs(2, 4.0, 0, iter(())), tally, NO_FACTS, AskedTerminal())
+    for dollars, unpriced in ((4.0, 1), (None, 2), (6.0, 0)):
+        with pytest.raises(UsageError, match="nothing was queued"):
+            consent.ask(NewJobs(2, dollars, unpriced, iter(())), tally, NO_FACTS, AskedTerminal())
+    assert capsys.readouterr().out.splitlines() == [
+        "2 new jobs, 4.00 USD",
+        "2 new jobs, 4.00 USD, plus 1 job of unknown price",
+        "2 new jobs, price unknown",
+        "2 new jobs, 6.00 USD",
+    ]
 
 
 def test_a_place_for_uploads_that_is_no_url_is_not_kept_for_the_workers(
