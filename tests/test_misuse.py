@@ -492,6 +492,27 @@ async def test_a_source_that_breaks_says_so_to_a_reader_in_another_task_too(serv
             await read(client)
 
 
+async def test_a_source_that_is_cancelled_by_another_task_ends_the_run_and_not_the_hope_of_its_reader(
+    service: Service,
+) -> None:
+    async def source(*, breaks: bool) -> AsyncIterator[dict[str, Any]]:
+        yield JOBS[0]
+        producer = asyncio.ensure_future(asyncio.sleep(3600))
+        if breaks:
+            producer.cancel()
+        await producer
+
+    async with client_of(service) as client:
+        with pytest.raises(VideoError, match=r"what gives the jobs was cancelled.*expected the next job"):
+            async with asyncio.timeout(3600):
+                await _read_all(client, source(breaks=True))
+        reading = asyncio.ensure_future(_read_all(client, source(breaks=False)))
+        await asyncio.sleep(1)
+        reading.cancel()
+        await asyncio.wait([reading])
+        assert reading.cancelled(), "whoever is cancelled hears of nothing else"
+
+
 async def test_a_body_that_reads_nothing_is_ended_by_what_breaks_the_run(service: Service) -> None:
     async def source() -> AsyncIterator[dict[str, Any]]:
         raise OSError("the stick was pulled out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from aimlvideo import (
     Answer,
     DownloadFailed,
     FunctionTransport,
+    InDoubt,
     LinkDead,
     Request,
     SettingsError,
@@ -99,6 +101,26 @@ async def test_a_failed_status_check_of_somebody_s_transport_fails_nothing(error
 
     async with VideoClient(transport=FunctionTransport(answer), poll="every:5") as client:
         assert (await client.generate(MODEL, prompt="waves")).video_url == LINK
+
+
+async def test_a_transport_whose_own_task_is_cancelled_leaves_nobody_waiting_for_ever() -> None:
+    service, cancelled = Service(), list[str]()
+
+    async def answer(request: Request) -> Answer:
+        place = request.method if request.method == "POST" else "status" if request.query else ""
+        if place and place not in cancelled:
+            cancelled.append(place)
+            helper = asyncio.ensure_future(asyncio.sleep(60))
+            helper.cancel()
+            await helper
+        return service.answer(request)
+
+    async with VideoClient(transport=FunctionTransport(answer), poll="every:5", settle=1.0) as client:
+        with anyio.fail_after(3600):
+            with pytest.raises(InDoubt, match="clip-"):
+                await client.generate(MODEL, prompt="waves")
+            assert (await client.wait("gen-1", model=MODEL)).video_url == LINK
+    assert cancelled == ["POST", "status"]
 
 
 async def test_headers_are_found_however_they_are_written() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sized
 from inspect import iscoroutine
@@ -18,10 +19,11 @@ from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.problems import WRITABLE, secret_problems
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.base import Generation
-from aimlvideo.errors import InvalidJobs, Problem, UsageError
+from aimlvideo.errors import InvalidJobs, Problem, UsageError, VideoError
 from aimlvideo.pipeline.entry import RunSpec
 from aimlvideo.shell.dataframe import is_missing
 from aimlvideo.shell.journal.base import Journal
+from aimlvideo.shell.task_groups import is_being_cancelled
 
 if TYPE_CHECKING:
     from aimlvideo.pipeline.run import Run
@@ -181,13 +183,24 @@ def single_job(model: str, job_id: str | None, params: Mapping[str, Any]) -> Vid
 
 
 async def as_async(things: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
-    """Give what an iterable has as an async one; what is one already stays so."""
-    if isinstance(things, AsyncIterable):
-        async for thing in things:
-            yield thing
-    else:
-        for thing in things:
-            yield thing
+    """Give what an iterable has as an async one; what is one already stays so.
+
+    Raises VideoError where the iterable is cancelled and whoever reads it is not: a task that it waits for was ended.
+    """
+    try:
+        if isinstance(things, AsyncIterable):
+            async for thing in things:
+                yield thing
+        else:
+            for thing in things:
+                yield thing
+    except asyncio.CancelledError as error:
+        if is_being_cancelled():
+            raise
+        raise VideoError(
+            "what gives the jobs was cancelled, by itself or by a task that it waits for: expected the next job, or "
+            "the end. What was bought is kept, and with a journal the same jobs carry on"
+        ) from error
 
 
 def _shown_text(value: object) -> str:

@@ -54,6 +54,15 @@ async def background_tasks(*works: Callable[[], Coroutine[Any, Any, None]]) -> A
     _raise_ungrouped(error)
 
 
+def is_being_cancelled() -> bool:
+    """Tell whether the task that asks is to end: where not, a CancelledError is another one's, which it waits for.
+
+    As it is, that would end the task that waits without a word, and nobody would go on with its work.
+    """
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
 def _raise_ungrouped(error: BaseException | None) -> None:
     """Raise an error that was taken out of a group, after the `except` block that caught the group.
 

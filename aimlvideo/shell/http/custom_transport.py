@@ -13,6 +13,7 @@ from yarl import URL
 from aimlvideo.core.arguments import check_argument
 from aimlvideo.core.wires.http import Answer, Request, Transport
 from aimlvideo.errors import SettingsError, Unclear
+from aimlvideo.shell.task_groups import is_being_cancelled
 
 
 class FunctionTransport:
@@ -77,6 +78,10 @@ class _CheckedTransport(NamedTuple):
             answer = await self.transport.send(request)
         except (OSError, TimeoutError) as error:
             raise Unclear(f"the transport failed: {error or type(error).__name__}") from error
+        except asyncio.CancelledError as error:
+            if is_being_cancelled():
+                raise
+            raise Unclear("the transport was cancelled, by itself or by a task that it waits for") from error
         if not isinstance(answer, Answer):
             raise TypeError(f"the transport returned {type(answer).__name__}: expected an aimlvideo.Answer")
         for part, kind in _PARTS.items():
