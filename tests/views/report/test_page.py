@@ -25,7 +25,7 @@ from tests.views.report.sample_runs import STRANGE
 pytestmark = [pytest.mark.browser, pytest.mark.real_time]
 
 Opened = Callable[..., Any]
-FIRST = "document.querySelectorAll('#cards h3')[0].textContent"
+FIRST = "document.querySelectorAll('#cards h2')[0].textContent"
 
 
 def until(page: Any, condition: str) -> None:

@@ -135,7 +135,7 @@ function drawModel(model, ended, box) {
   for (const seconds of took) counts[Math.min(bins - 1, Math.floor(seconds / width))]++;
   const most = counts.reduce((a, b) => Math.max(a, b), 1), polled = ended.flatMap((job) => [...(job.poll_ages || []).map(Math.abs), job.took]);
   const polls = ended.reduce((sum, job) => sum + (job.polls || 0), 0) / ended.length;
-  box.append(make('h3', {}, model), make('p', { class: 'muted small' }, `${plural(took.length, 'clip')} · half within ${span(p50)}, nine of ten within ${span(p90)} · ${polls.toFixed(1)} polls each`));
+  box.append(make('h2', {}, model), make('p', { class: 'muted small' }, `${plural(took.length, 'clip')} · half within ${span(p50)}, nine of ten within ${span(p90)} · ${polls.toFixed(1)} polls each`));
   const chart = new uPlot({
     width: box.clientWidth - 20, height: 200, padding: [10, 14, 0, 4], legend: { show: false },
     scales: { x: { time: false, range: [0, longest * 1.04] }, y: { range: [-0.16 * most, 1.1 * most] } },

@@ -85,7 +85,7 @@ function cardOf(job) {
   }
   const facts = [job.took !== undefined ? span(job.took) : '', price(job, 'price unknown'), (job.files || []).length > 1 ? plural(job.files.length, 'clip') : '', job.status, job.model].filter(Boolean);
   const item = make('li', { class: 'card' }, thumb, make('div', { class: 'words' },
-    make('header', {}, make('span', { class: 'dot', style: `background:var(--${job.stage})`, title: WORDS[job.stage] }), make('h3', { dir: 'auto', title: job.id }, job.id)),
+    make('header', {}, make('span', { class: 'dot', style: `background:var(--${job.stage})`, title: WORDS[job.stage] }), make('h2', { dir: 'auto', title: job.id }, job.id)),
     make('p', { class: 'prompt' + (job.error ? ' bad' : ''), dir: 'auto' }, job.error || (job.prompt || '').slice(0, 400)),
     make('p', { class: 'line', title: job.model }, facts.join(' · '))));
   item.dataset.id = job.id;

@@ -84,7 +84,7 @@ function failureGroup(group) {
   );
   fill(12);
   return make('article', { class: 'group' },
-    make('h3', { dir: 'auto' }, `${group.length > 1 ? comma(group.length) + ' × ' : ''}${group[0].error}`),
+    make('h2', { dir: 'auto' }, `${group.length > 1 ? comma(group.length) + ' × ' : ''}${group[0].error}`),
     make('p', { class: 'muted' }, group[0].refused ? make('strong', { class: 'bad' }, 'Content refused. ') : '', group[0].advice || ''), list);
 }
 
