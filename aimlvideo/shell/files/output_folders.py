@@ -6,7 +6,7 @@ import logging
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -128,6 +128,8 @@ class OpenFolders:
 
     def __init__(self, uploads_of: UploadsOf, service: str) -> None:
         self._open: dict[Path, _OpenFolder] = {}
+        self._changing: dict[Path, anyio.Event] = {}
+        """Those that a run is just opening or closing: set when that is done."""
         self._lent: dict[Path, SqliteJournal] = {}
         self._uploads_of, self._service = uploads_of, service
 
@@ -139,11 +141,14 @@ class OpenFolders:
     async def open(self, path: Path, *, verify: bool, remote: bool) -> AsyncIterator[_OpenFolder]:
         """Give a folder, opened by the first who uses it, closed by the last. Raises JournalError, DiskFailed."""
         name = _name(path)
+        while (changed := self._changing.get(name)) is not None:
+            await changed.wait()
         # A file that another run of this client is just writing would be found damaged.
         if name in self._open and verify:
             raise SettingsError(f"{path} cannot be verified while another run of this client writes into it")
         if name not in self._open:
-            self._open[name] = await self._opened(path, verify=verify, remote=remote)
+            with self._change(name):
+                self._open[name] = await self._opened(path, verify=verify, remote=remote)
         folder = self._open[name]
         folder.users += 1
         try:
@@ -152,7 +157,18 @@ class OpenFolders:
             folder.users -= 1
             if not folder.users:
                 del self._open[name]
-                await folder.exit_stack.aclose()
+                # What was uploaded is removed first, which may take a minute; its journal is locked until then.
+                with self._change(name):
+                    await folder.exit_stack.aclose()
+
+    @contextmanager
+    def _change(self, name: Path) -> Iterator[None]:
+        changed = self._changing[name] = anyio.Event()
+        try:
+            yield
+        finally:
+            del self._changing[name]
+            changed.set()
 
     async def _opened(self, path: Path, *, verify: bool, remote: bool) -> _OpenFolder:
         """Open a folder's journal and results; where too many files are open, once some are closed."""

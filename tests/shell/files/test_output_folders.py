@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from aimlvideo.cli.run_folder import RunFolder
@@ -14,7 +16,8 @@ from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import GenerationFailed, JournalError, SettingsError
-from aimlvideo.shell.files.output_folders import open_folder_journal
+from aimlvideo.shell.files.output_folders import OpenFolders, open_folder_journal
+from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from tests.cases import for_each
@@ -44,6 +47,28 @@ async def test_a_process_that_dies_while_it_opens_a_folder_leaves_no_saved_job_w
         with pytest.raises(PowerCut):
             await run_all(client, [{**JOB, "id": "there"}], output=tmp_path)
     assert stages == {"gone": Stage.READY}, "the journal knows that a clip is gone before results.jsonl forgets it"
+
+
+async def test_a_folder_whose_uploads_are_just_being_removed_is_waited_for_and_not_refused(tmp_path: Path) -> None:
+    @asynccontextmanager
+    async def uploads_of(journal: Journal) -> AsyncIterator[None]:
+        await anyio.sleep(2)
+        yield None
+        await anyio.sleep(30)
+
+    folders, opened_at = OpenFolders(uploads_of, "aimlapi"), dict[int, float]()
+
+    async def use(after: int) -> None:
+        await anyio.sleep(after)
+        async with folders.open(tmp_path, verify=False, remote=False):
+            opened_at[after] = anyio.current_time() - began
+            await anyio.sleep(5)
+
+    began = anyio.current_time()
+    async with anyio.create_task_group() as tasks:
+        for after in (0, 1, 10, 20):
+            tasks.start_soon(use, after)
+    assert opened_at == {0: 2, 1: 2, 10: 39, 20: 39}
 
 
 SENT = 1795752000.0
