@@ -6,6 +6,7 @@ The one place that knows `IPython`, which need not be installed; nothing here ma
 from __future__ import annotations
 
 import base64
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ MAX_EMBED_BYTES = 8_000_000
 """Bytes of the largest clip that becomes part of the notebook itself."""
 REFRESH_SECONDS = 0.5
 """Seconds between two updates of a table."""
+log = logging.getLogger("aimlvideo")
 
 
 def _in_notebook() -> bool:
@@ -98,9 +100,13 @@ async def _update(watcher: RunWatcher, show: Callable[[str], None]) -> None:
     run = watcher.run
     going_on = takewhile(lambda _: not run.input_exhausted or run.entries, repeat(REFRESH_SECONDS))
     try:
-        await watcher.watch(lambda snapshot: show(_table_html(snapshot)), going_on)
-    finally:
-        show(_table_html(watcher.snapshot()))
+        try:
+            await watcher.watch(lambda snapshot: show(_table_html(snapshot)), going_on)
+        finally:
+            show(_table_html(watcher.snapshot()))
+    except Exception:
+        # The channel to the page may be closed, and the clips are paid.
+        log.exception("unexpected error while progress was shown: the run goes on without it")
 
 
 @contextmanager

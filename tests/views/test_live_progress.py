@@ -36,8 +36,10 @@ from aimlvideo.shell import clock
 from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.views.console import Screen
 from aimlvideo.views.live_progress import live_progress
+from aimlvideo.views.notebook import _update
 from aimlvideo.views.snapshot import RunWatcher
 from tests.cases import for_each
+from tests.fakes import FakeClient, FakeService, jobs
 from tests.work import lines_run
 
 
@@ -70,6 +72,16 @@ def came(batch: Run, count: int, progress: Progress) -> None:
     """Let so many jobs in."""
     for number in range(count):
         batch.stats.job_entered(VideoJob("m", id=f"j{number}"), progress)
+
+
+async def test_a_table_that_the_page_of_a_notebook_takes_no_more_ends_no_run(caplog: pytest.LogCaptureFixture) -> None:
+    def closed(html: str) -> None:
+        raise RuntimeError("the kernel has closed its channel")
+
+    async with FakeClient(FakeService()) as client, client.run(jobs(2)) as run:
+        run.tasks.start_soon(_update, RunWatcher(run), closed)
+        assert [result.ok async for result in run] == [True, True]
+    assert "the run goes on without it" in caplog.text
 
 
 async def test_a_look_tells_stages_money_and_the_end() -> None:
