@@ -173,6 +173,10 @@ def test_filters_and_orders(opened: Opened, folder: Path) -> None:
     page.fill("#word", "nothing is called like this")
     page.click("#clear")
     until(page, "document.getElementById('shown').textContent === '60 jobs'")
+    page.evaluate("takeIn({ id: 'not sent yet', model: 'm', stage: 'planned' })")
+    page.select_option("#order", "-sent")
+    newest = page.evaluate("[...jobs.values()].reduce((a, b) => ((b.submitted ?? 0) > (a.submitted ?? 0) ? b : a)).id")
+    until(page, f"{FIRST} === '{newest}'")
 
 
 def test_failures_come_with_a_reason_and_with_what_to_do(opened: Opened, folder: Path) -> None:
