@@ -63,7 +63,9 @@ class _Tracing:
             self._meters["spent"].add(now.cost_usd, model)
         if now.completed_at is not None and now.submitted_at is not None:
             ages = [abs(age) for age in now.ages_at_polls]
-            self._meters["lag"].record((now.completed_at - now.submitted_at - max(ages, default=0.0)) / 2, model)
+            # Below 0 where this machine's clock was set back meanwhile.
+            lag = max(0.0, now.completed_at - now.submitted_at - max(ages, default=0.0)) / 2
+            self._meters["lag"].record(lag, model)
         self._spans(entry, sent)
 
     def _spans(self, entry: Entry, sent: float | None) -> None:

@@ -129,6 +129,14 @@ def test_a_time_is_said_as_the_terminal_says_it(opened: Opened, folder: Path) ->
         assert page.evaluate(f"span({seconds})") == format_seconds(seconds)
 
 
+def test_a_clock_that_was_set_back_gives_no_time_below_zero(opened: Opened, folder: Path) -> None:
+    page = opened((folder / REPORT).as_uri())
+    turned = "{ id: 'x', model: 'm', stage: 'saved', submitted: 50, completed: 40, saved: 39, poll_ages: [20] }"
+    page.evaluate(f"jobs.clear(); takeIn({turned}); drawTotals()")
+    assert "seen about 0.0 s after it was ready" in page.text_content("#tiles")
+    assert page.evaluate("partsOf(jobs.get('x'), 60).every(([, start, end]) => start <= 50 && end <= 50)")
+
+
 def test_a_few_frames_of_a_clip_follow_each_other_under_the_mouse_until_it_leaves(opened: Opened, folder: Path) -> None:
     page = opened((folder / REPORT).as_uri(), motion="no-preference")
     page.hover(".card .thumb")

@@ -9,7 +9,7 @@ const axis = (more = {}) => ({ stroke: colour('soft'), grid: { stroke: colour('l
 
 function partsOf(job, now) {
   const wait = Math.min(queued(job), job.took ?? Infinity), end = job.took !== undefined ? job.submitted + job.took : now;
-  const lastPoll = job.took !== undefined && job.last ? job.submitted + Math.max(job.last, wait) : end;
+  const lastPoll = job.took !== undefined && job.last ? Math.min(end, job.submitted + Math.max(job.last, wait)) : end;
   const parts = [];
   if (wait) parts.push([0, job.submitted, job.submitted + wait]);
   parts.push([1, job.submitted + wait, lastPoll]);

@@ -13,7 +13,7 @@ function counted() {
       sum.took.push(job.took);
       sum.seen++;
       sum.polls += job.polls || 0;
-      sum.gaps.push((job.took - job.last) / 2);
+      sum.gaps.push(Math.max(0, job.took - job.last) / 2); // below 0 where this machine's clock was set back meanwhile
     }
     if (job.file) sum.clips += Math.max(1, (job.files || []).length);
     sum.bytes += job.bytes || 0;
