@@ -119,9 +119,9 @@ class Account:
         room = int(min(row["room"], row["max_outstanding"] or inf))
         jobs = {stage: row[stage] for stage in STAGE_COLUMNS if row[stage]}
         spent = row["spent"] + row["assumed"]
-        return cls(
-            limits, room, row["outstanding"], jobs, spent, row["committed"], row["unknown_costs"], row["drained_at"]
-        )  # fmt: skip
+        # The database adds and takes away one by one: what is left of nothing may be a millionth of a cent below it.
+        committed = max(0.0, round(row["committed"], 9))
+        return cls(limits, room, row["outstanding"], jobs, spent, committed, row["unknown_costs"], row["drained_at"])
 
     @classmethod
     async def read(cls, connection: Connection, *, locked: bool = False) -> Self:

@@ -256,6 +256,14 @@ def test_status_says_what_clips_cost_in_the_service_s_own_units(
     assert line.endswith(" USD spent, with the price of 2 clips whose cost in USD nobody said")
 
 
+def test_what_rounding_leaves_of_nothing_is_not_committed(queued: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with open_sync_journal(queued) as book:
+        book.db.execute("UPDATE aimlvideo_account SET committed = -1.6e-16")
+        assert str(Account.of(book.account()).committed) == "0.0"
+    SharedJobs(queued, Terminal()).show_status()
+    assert "20 planned; 0.00 USD\n" in capsys.readouterr().out
+
+
 async def test_a_doubt_that_a_person_settles_is_queued_again_and_seen_through(queued: str, tmp_path: Path) -> None:
     doubtful = Progress(Stage.IN_DOUBT, request_id="av-1", submitted_at=1.8e9)
     with open_sync_journal(queued) as book:
