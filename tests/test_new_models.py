@@ -51,6 +51,17 @@ class Newer(FakeService):
         return super().answer(request)
 
 
+async def test_a_call_that_is_given_up_while_its_new_model_is_asked_for_leaves_it_to_the_next_one() -> None:
+    service = Newer()
+    service.latency = 1.0
+    async with FakeClient(service) as client:
+        for patience in (0.5, 1.5):
+            with anyio.move_on_after(patience):
+                await client.generate(NEW, prompt="waves")
+        assert (await client.generate(NEW, prompt="waves")).ok
+    assert len(service.posted_at) == 1
+
+
 @pytest.mark.parametrize("name", [NEW, f"{NEW}-latest"])
 async def test_a_new_model_is_asked_for_when_it_is_named_and_checked_by_its_document(name: str) -> None:
     service = Newer()

@@ -44,13 +44,17 @@ class PriceList:
 
         Where it cannot be had, the old one holds for another while.
         """
-        if not GOOD_FOR <= clock.loop() - self._read_at < inf:
+        read_before = self._read_at
+        if not GOOD_FOR <= clock.loop() - read_before < inf:
             return
         self._read_at = clock.loop()  # whoever comes meanwhile does not ask as well
         try:
             await self.read(send)
         except ServiceError as error:
             log.warning("the prices could not be read again: %s", error)
+        except BaseException:
+            self._read_at = read_before  # the run was left: the next one asks
+            raise
         else:
             keep_prices(journal, self.listed)
 

@@ -247,6 +247,27 @@ async def test_a_run_of_days_keeps_its_limit_by_the_prices_of_the_day(tmp_path: 
     assert bought == (["a", "b"] if is_away else ["a"])
 
 
+async def test_a_run_that_is_left_while_it_reads_the_prices_of_the_day_leaves_them_to_the_next(
+    tmp_path: Path,
+) -> None:
+    async def slowly() -> AsyncIterator[dict[str, Any]]:
+        yield first
+        await anyio.sleep(7200)
+        service.price = 0.5
+        scope.deadline = anyio.current_time() + 1.5  # the first second is for what is asked of the key
+        yield second
+
+    service, (first, second) = FakeService(seconds=5, latency=1.0), jobs("a", "b")
+    async with FakeClient(service) as client:
+        with anyio.CancelScope() as scope:
+            async with client.run(slowly(), output=tmp_path, max_spend=0.6) as results:
+                assert [result.job.id async for result in results] == ["a"]
+        assert scope.cancelled_caught
+        async with client.run([second], output=tmp_path, max_spend=0.6) as results:
+            assert [result.ok async for result in results] == [False]
+    assert len(service.accepted) == 1
+
+
 async def test_a_clip_that_a_run_without_a_limit_is_just_saving_counts_once(tmp_path: Path, monkeypatch: Any) -> None:
     class Slow(FakeDownload):
         async def fetch(self) -> Clip:

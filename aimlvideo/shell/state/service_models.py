@@ -53,6 +53,9 @@ class ServiceModels:
                     entries = await _read_named_models(fetch, self._service.models, fresh)
             except (ServiceError, ValueError) as error:
                 log.info("models %s could not be asked for: %s", ", ".join(sorted(fresh))[:200], error)
+            except BaseException:
+                self._asked_for -= fresh  # whoever asked has gone: nobody has heard the answer
+                raise
             new = {name: entry for name, entry in entries.items() if self.catalog.find(name) is None}
             self.catalog = self.catalog.with_refreshed(new)
             # What a test's transport made up is not kept for real runs.
