@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from aimlvideo.core.eta import Durations
-from aimlvideo.core.formatting import format_seconds, format_units, pluralize, redact_for_display, strip_signatures
+from aimlvideo.core.formatting import (
+    format_seconds,
+    format_units,
+    format_usd,
+    pluralize,
+    redact_for_display,
+    strip_signatures,
+)
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.run_stats import RunStats
@@ -135,6 +142,12 @@ def test_time_spans_are_said_in_two_units_at_most(amount: float, said: str) -> N
 )
 def test_units_are_said_with_all_their_digits(amount: float, said: str) -> None:
     assert format_units(amount) == said
+
+
+def test_what_rounding_leaves_of_nothing_is_nothing() -> None:
+    assert [format_usd(amount) for amount in (-1e-17, 0.0, -0.5, 1234.567)] == [
+        "0.00 USD", "0.00 USD", "-0.50 USD", "1,234.57 USD",
+    ]  # fmt: skip
 
 
 def test_texts_lose_signatures_keys_and_control_characters() -> None:

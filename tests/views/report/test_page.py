@@ -127,6 +127,8 @@ def test_a_time_is_said_as_the_terminal_says_it(opened: Opened, folder: Path) ->
     page = opened((folder / REPORT).as_uri())
     for seconds in (0, 9.94, 59.6, 60.6, 119.9, 599.7, 601, 3599.9, 3600, 5400, 90e3, 4e6):
         assert page.evaluate(f"span({seconds})") == format_seconds(seconds)
+    sizes = [page.evaluate(f"size({length})") for length in (1, 999, 1499, 999_700, 999_970_000)]
+    assert sizes == ["1 byte", "999 bytes", "1 kB", "1.0 MB", "1.0 GB"]
 
 
 def test_a_clock_that_was_set_back_gives_no_time_below_zero(opened: Opened, folder: Path) -> None:

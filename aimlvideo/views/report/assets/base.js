@@ -71,7 +71,7 @@ function span(seconds) {
   return comma(hours) + ' h' + (minutes % 60 && hours < 24 ? ` ${minutes % 60} min` : '');
 }
 const clock = (moment) => moment ? new Date(moment * 1000).toLocaleString([], { dateStyle: 'medium', timeStyle: 'medium' }) : '–';
-const size = (bytes) => bytes >= 1e9 ? (bytes / 1e9).toFixed(1) + ' GB' : bytes >= 1e6 ? (bytes / 1e6).toFixed(1) + ' MB' : Math.round(bytes / 1e3) + ' kB';
+const size = (bytes) => bytes >= 999.95e6 ? (bytes / 1e9).toFixed(1) + ' GB' : bytes >= 999.5e3 ? (bytes / 1e6).toFixed(1) + ' MB' : bytes >= 1e3 ? Math.round(bytes / 1e3) + ' kB' : plural(bytes, 'byte');
 const plural = (count, thing) => comma(count) + ' ' + thing + (count === 1 ? '' : 's');
 const address = (job) => run.clips + encodeURIComponent(job.file);
 function quantile(sorted, share) {
