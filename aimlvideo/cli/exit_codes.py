@@ -72,8 +72,10 @@ def exit_codes(terminal: Terminal) -> Iterator[Terminal]:
         # A stream that nobody takes has no name; what has one is a path that the system does not take, or refuses.
         if error.filename is None or not isinstance(error.filename, str | bytes | PathLike):
             raise
-        terminal.problem(f"{os.fsdecode(error.filename)[:200]}: {error.strerror}")
-        raise typer.Exit(WRONG_USAGE if error.errno in NO_SUCH_PATH else UNFINISHED) from None
+        refused = error.errno in NO_SUCH_PATH
+        expected = "; expected a path that this system takes, and allows you to use" if refused else ""
+        terminal.problem(f"{os.fsdecode(error.filename)[:200]}: {error.strerror}{expected}")
+        raise typer.Exit(WRONG_USAGE if refused else UNFINISHED) from None
 
 
 def _is_nowhere() -> bool:

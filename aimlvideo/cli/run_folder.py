@@ -57,7 +57,7 @@ class RunFolder:
     @property
     def _journal(self) -> Path:
         if not (self.path / JOURNAL).exists():
-            raise UsageError(f"there is no journal in {self.path}: is this the output folder of a run?")
+            raise UsageError(f"there is no journal in {self.path}: expected the output folder of a run")
         return self.path / JOURNAL
 
     @property

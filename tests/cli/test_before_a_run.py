@@ -349,6 +349,7 @@ LONG = "a prompt in place of a name " * 20
         ("run", LONG, "-o", "out"), ("run", "jobs.jsonl", "-o", LONG), ("check", LONG), ("status", LONG),
         ("report", LONG), ("show", LONG), ("join", LONG, "-o", "f.mp4"), ("resume", LONG), ("recover", LONG),
         ("generate", MODEL, "-p", "x", "-o", LONG), ("wait", "g", "-o", LONG), ("uploads", LONG), ("adopt", LONG, "g"),
+        ("init", f"{LONG}.csv"),
     ],
     ids=lambda words: words[0],
 )  # fmt: skip
@@ -359,6 +360,7 @@ def test_a_name_that_is_too_long_is_a_slip_and_no_traceback(
     done = command(*words)
     assert done.exit_code == 2, done.output
     assert "File name too long" in done.stderr
+    assert "expected" in done.stderr
 
 
 def test_a_wait_or_an_adoption_with_a_wrong_option_leaves_nothing_that_refuses_the_right_one(

@@ -87,6 +87,13 @@ def test_without_metadata_a_clip_says_nothing(command: Command, tmp_path: Path) 
     assert "carries no recipe" in shown.output
 
 
+def test_what_is_no_clip_is_told_as_what_it_is(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    for words, found in ((["out"], "out is a folder"), (["none.mp4"], "none.mp4 does not exist")):
+        shown = command("show", *words)
+        assert (shown.exit_code, f"{found}: expected a clip that aimlvideo saved" in shown.stderr) == (2, True), words
+
+
 def test_a_runs_clips_are_joined_in_the_files_order_or_in_the_order_given(command: Command, tmp_path: Path) -> None:
     write_jobs(
         tmp_path / "jobs.jsonl",

@@ -47,7 +47,8 @@ def init(
         except FileExistsError:
             raise UsageError(f"{file} already exists: pick another name, or remove it first") from None
         except OSError as error:
-            raise UsageError(f"{file} cannot be written: {error.strerror}") from error
+            expected = "expected the name of a new file, in a folder that is there"
+            raise UsageError(f"{str(file)[:200]} cannot be written: {error.strerror}; {expected}") from error
         try:
             with opened:
                 opened.write(sample)

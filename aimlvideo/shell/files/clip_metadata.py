@@ -54,7 +54,8 @@ def write_metadata(file: BinaryIO, title: str, recipe: str) -> bool:
 def recipe_in(path: Path) -> Mapping[str, Any]:
     """Return the recipe that a clip carries. Raises UsageError where there is no such file, or no recipe in it."""
     if not path.is_file():
-        raise UsageError(f"there is no file {path}: expected a clip that aimlvideo saved")
+        found = "is a folder" if path.is_dir() else "is no file" if path.exists() else "does not exist"
+        raise UsageError(f"{path} {found}: expected a clip that aimlvideo saved")
     try:
         tags: Mapping[str, Any] = MP4(path).tags or {}  # type: ignore[no-untyped-call]
     except UNREADABLE as error:

@@ -61,7 +61,8 @@ def checked_folder(path: Path) -> Path:
     except (OSError, ValueError) as error:
         # ValueError: a name with a NUL in it.
         reason = getattr(error, "strerror", None) or error
-        raise SettingsError(f"the output folder {str(path)[:200]} cannot be created: {reason}") from error
+        expected = "expected a name for a folder that this system takes, in a place where you may write"
+        raise SettingsError(f"the output folder {str(path)[:200]} cannot be created: {reason}; {expected}") from error
     if not path.is_dir() or not os.access(path, os.W_OK):
         raise SettingsError(f"the output folder {path} cannot be written. Allow writing there, or use another folder")
     return path

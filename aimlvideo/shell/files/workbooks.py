@@ -11,6 +11,7 @@ from functools import reduce
 from typing import Any, BinaryIO
 from zipfile import BadZipFile, ZipFile
 
+from aimlvideo.core.formatting import pluralize
 from aimlvideo.errors import Problem, SettingsError
 from aimlvideo.shell.files.cells import NO_RESULT
 from aimlvideo.shell.files.json_jobs import Line
@@ -19,6 +20,7 @@ from aimlvideo.shell.files.tables import TITLE_ROWS, Table
 OLD_WORKBOOK = b"\xd0\xcf\x11\xe0"
 OLD_WORKBOOK_HINT = "save it as .xlsx, without a password"
 SAVE_ANEW = "save it anew as an Excel Workbook (.xlsx), or as CSV"
+UNWANTED = "delete what is not wanted"
 MOST_UNPACKED = 2**26
 """Bytes of a workbook, unpacked: 10,000 jobs have a tenth, and Python takes 20 times as many for the cells."""
 MOST_CELLS = 1_000_000
@@ -175,9 +177,12 @@ def _workbook_remarks(book: Any, sheet: Any) -> Iterator[Problem]:
         read = f"one sheet: {sheet.title!r} is read, the first with a table"
         yield Problem("", read, f"also {', '.join(others)}", warning=True)
     hidden = sum(bool(row.hidden) for row in sheet.row_dimensions.values())
-    if hidden:
-        rows = "1 hidden row is" if hidden == 1 else f"{hidden} hidden rows are"
-        yield Problem("", f"{rows} read too", hint="delete what is not wanted", warning=True)
+    filled = (cell for cell in sheet._cells.values() if cell.value is not None and cell.has_style)
+    struck_out = len({cell.row for cell in filled if cell.font.strike})
+    for count, kind in ((hidden, "hidden"), (struck_out, "struck-out")):
+        if count:
+            verb = "is" if count == 1 else "are"
+            yield Problem("", f"{pluralize(count, f'{kind} row')} {verb} read too", hint=UNWANTED, warning=True)
     if getattr(sheet, "_images", None):
         hint = "save them beside the workbook, and write their names into a column"
         yield Problem("", "names of pictures: those in the sheet itself are not read", hint=hint, warning=True)

@@ -124,7 +124,7 @@ class JournalFile(NamedTuple):
         """Give a connection that cannot write, also while a run does. Raises JournalError."""
         if not self.path.is_file():
             self._refuse_moved()
-            raise JournalError(f"there is no journal at {self.path}: is this the output folder of a run?")
+            raise JournalError(f"there is no journal at {self.path}: expected the output folder of a run")
         had_wal = self._has_wal()
         with self.errors():
             open_reader = self._archive_reader if not self._may_write() else self._tidy_reader

@@ -410,6 +410,22 @@ def test_what_a_sheet_hides_or_leaves_elsewhere_is_said(tmp_path: Path) -> None:
     assert "1 hidden row is read too (delete what is not wanted)" in remarks
 
 
+def test_rows_that_somebody_has_struck_out_are_read_and_said(tmp_path: Path) -> None:
+    styles = pytest.importorskip("openpyxl.styles")
+
+    def fill(_: Any, sheet: Any) -> None:
+        for row in (["Model", "Prompt"], [TEXT, "Waves"], [TEXT, "Wind"], [TEXT, "Rain"]):
+            sheet.append(row)
+        for name in ("A2", "B2", "B4", "B9"):
+            sheet[name].font = styles.Font(strike=True)
+        sheet["A3"].font = styles.Font(bold=True)
+
+    jobs, problems = read(workbook(tmp_path, fill))
+    assert [job["prompt"] for job in jobs] == ["Waves", "Wind", "Rain"]
+    assert [str(problem) for _, problem in problems] == ["2 struck-out rows are read too (delete what is not wanted)"]
+    assert problems[0][1].warning
+
+
 @for_each(("number", "is_whole"), [(2.0**53 - 1, True), (1e22, False), (-1.5e19, False)])
 def test_a_number_that_has_lost_digits_is_no_id(tmp_path: Path, number: float, is_whole: bool) -> None:
     path = workbook(tmp_path, lambda _, sheet: [sheet.append(["Name", "Model"]), sheet.append([number, TEXT])])

@@ -332,7 +332,7 @@ async def test_on_a_full_disk_where_sqlite_can_make_no_file_an_ended_run_is_read
 
 
 def test_where_there_is_no_journal_the_reader_says_so(tmp_path: Path) -> None:
-    with pytest.raises(JournalError, match="is this the output folder of a run"), read_journal(tmp_path / "none"):
+    with pytest.raises(JournalError, match="expected the output folder of a run"), read_journal(tmp_path / "none"):
         pass
 
 
