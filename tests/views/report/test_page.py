@@ -131,6 +131,13 @@ def test_a_time_is_said_as_the_terminal_says_it(opened: Opened, folder: Path) ->
     assert sizes == ["1 byte", "999 bytes", "1 kB", "1.0 MB", "1.0 GB"]
 
 
+def test_a_clip_whose_file_is_gone_says_so(opened: Opened, folder: Path) -> None:
+    page = opened((folder / REPORT).as_uri())
+    page.evaluate("jobs.clear(); takeIn({ id: 'x', model: 'm', stage: 'saved', file: 'scene-00000.mp4' }); refilter()")
+    page.evaluate("document.querySelector('.card video').dispatchEvent(new Event('error'))")
+    assert "its file is not here" in page.text_content("#cards")
+
+
 def test_a_clock_that_was_set_back_gives_no_time_below_zero(opened: Opened, folder: Path) -> None:
     page = opened((folder / REPORT).as_uri())
     turned = "{ id: 'x', model: 'm', stage: 'saved', submitted: 50, completed: 40, saved: 39, poll_ages: [20] }"

@@ -93,12 +93,15 @@ function cardOf(job) {
   return item;
 }
 
+/* A clip that was deleted or moved, or was saved into an object store: a black picture says nothing. */
+const sayGone = (event) => event.target.replaceWith(make('span', { class: 'blank planned' }, make('i'), 'its file is not here'));
+
 function pictureOf(job) {
   if (!job.file) return [make('span', { class: 'blank ' + job.stage }, make('i'), WORDS[job.stage])];
   const picture = poster(job), length = (job.params || []).find(([name]) => name === 'duration');
   const label = length ? make('span', { class: 'length' }, length[1] + ' s') : '';
   if (picture) return [make('img', { class: 'blur', src: picture, alt: '' }), make('img', { src: picture, alt: '', decoding: 'async' }), label];
-  return [make('video', { src: address(job) + '#t=0.1', muted: true, preload: 'metadata', playsinline: '', tabindex: '-1', 'aria-hidden': 'true' }), label];
+  return [make('video', { src: address(job) + '#t=0.1', muted: true, preload: 'metadata', playsinline: '', tabindex: '-1', 'aria-hidden': 'true', onerror: sayGone }), label];
 }
 
 /* Under the mouse, a few frames of the clip, one after the other: what is in it, without playing nine of ten seconds. */
