@@ -152,13 +152,16 @@ class JobList:
         self._pool: AsyncConnectionPool | None = None
 
     async def __aenter__(self) -> Self:
-        if self._stack is not None:
-            raise SettingsError("this job list is open already")
         await anyio.to_thread.run_sync(self._check)
         self._catalog: Catalog = known_catalog()
         async with AsyncExitStack() as stack:
-            self._pool = await stack.enter_async_context(Database(self._dsn).pool(size=4))
-            self._stack = stack.pop_all()
+            pool = await stack.enter_async_context(Database(self._dsn).pool(size=4))
+            # Here and not before: another task may have opened it meanwhile.
+            if self._stack is not None:
+                raise SettingsError(
+                    "this job list is open already: expected one `async with`, around all that uses it"
+                )
+            self._pool, self._stack = pool, stack.pop_all()
         return self
 
     async def __aexit__(self, *error: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -134,6 +135,16 @@ async def test_a_damaged_row_is_its_own_job_s_error_and_holds_up_nobody_who_wait
         for name in ("job1", "job2"):
             with pytest.raises(JournalError, match=f"job '{name}' is damaged in the database"):
                 results[name].or_raise()
+
+
+async def test_a_list_that_two_tasks_open_at_once_is_opened_by_one_of_them(dsn: str) -> None:
+    jobs = JobList(dsn)
+    opened = await asyncio.gather(jobs.__aenter__(), jobs.__aenter__(), return_exceptions=True)
+    assert sorted(type(one).__name__ for one in opened) == ["JobList", "SettingsError"]
+    with pytest.raises(SettingsError, match="open already"):
+        await jobs.__aenter__()
+    assert await jobs.add(job(0)) == "job0"
+    await jobs.__aexit__(None, None, None)
 
 
 async def test_nothing_is_added_to_a_list_of_another_service(dsn: str) -> None:
