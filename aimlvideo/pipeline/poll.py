@@ -20,7 +20,7 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.limits import PollBudget
 from aimlvideo.core.polling.policy import PollPolicy, PollState
 from aimlvideo.core.polling.timer_wheel import TimerWheel
-from aimlvideo.core.wires.answers import ANSWER_LOST, ENDED_STATES, NEVER_PROCESSED, QUESTION_REFUSED, State
+from aimlvideo.core.wires.answers import ENDED_STATES, QUESTION_REFUSED, State
 from aimlvideo.core.wires.base import Generation, SharedChecks, Wire
 from aimlvideo.core.wires.refusals import says_timed_out
 from aimlvideo.errors import (
@@ -65,7 +65,11 @@ KEY_REFUSED = (401, 403)
 FIRST_MINUTE = 60.0
 """Seconds in which a service may not know yet what it has accepted."""
 MISSES_TOGETHER = 2
-"""Checks of several generations that fail in a row, after which each is asked about by itself, whatever the reason."""
+"""Checks of a generation that fail in a row, whatever the reason, after which those asked along may be the reason."""
+SPLIT_PAUSE = 1.0
+"""Seconds after which the two halves of a question are asked that one of its generations spoils."""
+MOST_PASSED_OVER = 100
+"""Generations of the backlog that are passed over at most while others are found for one request."""
 SLOW_LANE = 300.0
 """Seconds between checks there."""
 MOST_OWNERS = 10_000
@@ -103,15 +107,10 @@ class _Waiting:
     """Whether the generation turned out to be another job's."""
     ends_said: int = 0
     """Checks in a row that said in an error's words that it has ended."""
-    may_share: bool = False
-    """Whether one request may ask about it and others."""
-    is_asked_alone: bool = False
-    """Whether it is asked about by itself next: the last check failed, and that may be another one's fault."""
-
-    @property
-    def is_sharing(self) -> bool:
-        """Whether the next request about it may be one about others, too."""
-        return self.may_share and not self.is_asked_alone
+    most_together: int = 0
+    """About how many generations one request may ask that asks about it; 0 where it is always asked about by itself."""
+    failed_at: float = -inf
+    """When a check of it and others failed last that said nothing about any of them."""
 
     @property
     def is_over(self) -> bool:
@@ -143,6 +142,8 @@ class Poll:
     """The jobs that chose the id of their submission themselves, by that id."""
     _policies: set[PollPolicy] = field(default_factory=set)
     _asked_at: float = -inf
+    _answered_at: float = -inf
+    """When a status check was answered last, if only by a refusal for being too many."""
     _unknown_words: set[str] = field(default_factory=set)
     _price_updated_at: float = 0.0
     _turn: float | None = None
@@ -164,7 +165,8 @@ class Poll:
         policy = self.policy_for(entry.job)
         waiting = _Waiting(entry, policy, PollState(accepted_at, accepted_at), deadline, accepted_at)
         if (shared := self.wire.shared_checks) is not None:
-            waiting.may_share = shared.takes(entry.progress.generation_id or "", entry.job)
+            is_shared = shared.takes(entry.progress.generation_id or "", entry.job)
+            waiting.most_together = shared.most if is_shared else 0
         self._policies.add(policy)
         self._watched.set()
         self._by_id[entry.progress.generation_id or ""] = waiting
@@ -249,14 +251,26 @@ class Poll:
 
     def _take_together(self, now: float) -> list[_Waiting]:
         """Take the first of the backlog, and as many beside it as one request may ask about."""
-        together, shared = [self._backlog.popleft()], self.wire.shared_checks
-        if shared is None or not together[0].is_sharing:
+        together, passed_over = [self._backlog.popleft()], list[_Waiting]()
+        if (most := self._most_together(together[0])) < 2:
             return together
         # Those that come next are asked along: the request is sent in any case.
         self._backlog.extend(self._due(now, now + ASKED_ALONG))
-        while len(together) < shared.most and self._backlog and self._backlog[0].is_sharing:
-            together.append(self._backlog.popleft())
+        while self._backlog and len(together) < most and len(passed_over) < MOST_PASSED_OVER:
+            waiting = self._backlog.popleft()
+            if len(together) < (narrower := min(most, self._most_together(waiting))):
+                together.append(waiting)
+                most = narrower
+            else:
+                passed_over.append(waiting)
+        self._backlog.extendleft(reversed(passed_over))
         return together
+
+    def _most_together(self, waiting: _Waiting) -> int:
+        """Return about how many generations the next request may ask that asks about this one."""
+        most = waiting.most_together
+        # While nothing is answered, one of them may be the reason or an outage: with the first answer that is known.
+        return most if waiting.failed_at <= self._answered_at else min(most, max(1, most >> waiting.misses - 1))
 
     def _requests_due(self) -> int:
         """Return how many requests the backlog takes, at least."""
@@ -327,29 +341,59 @@ class Poll:
             return
         with contained(*(waiting.entry for waiting in together)):
             heard = await self._ask_about_all(shared, [waiting.entry for waiting in together])
-            for waiting, one in zip(together, heard, strict=True):
+            for number, waiting in enumerate(together):
                 with contained(waiting.entry):
-                    waiting.is_asked_alone = isinstance(one, ServiceError) and (
-                        _is_about_one(one) or waiting.misses >= MISSES_TOGETHER
-                    )
-                    self._hear(waiting, one)
+                    if isinstance(heard, ServiceError):
+                        self._hear_of_all(waiting, heard, ceil(len(together) / 2))
+                        continue
+                    if isinstance(heard[number], ServiceError):
+                        waiting.most_together = ceil(len(together) / 2)  # a list may be cut short
+                    self._hear(waiting, heard[number])
+
+    def _hear_of_all(self, waiting: _Waiting, error: ServiceError, half: int) -> None:
+        """Take what a question about several amounts to; where one of them may be the reason, it is asked by halves."""
+        now = clock.loop()
+        if waiting.is_over or not self._is_spoiled(waiting, error, now):
+            self._hear(waiting, error)
+            return
+        # No miss of this one's, nor its end: it may be another one's.
+        waiting.most_together, waiting.failed_at = half, -inf
+        waiting.last_error, waiting.not_before = str(error), now + SPLIT_PAUSE
+        self._keep_waiting(waiting, now)
+
+    def _is_spoiled(self, waiting: _Waiting, error: ServiceError, now: float) -> bool:
+        """Tell whether one of several generations may be the reason why a question about all of them failed."""
+        if isinstance(error, Rejected):
+            return True
+        if isinstance(error, Busy | Refused):
+            return False
+        # An outage fails every question; this one failed again while others were answered.
+        was_answered = waiting.failed_at <= self._answered_at
+        waiting.failed_at = now
+        return was_answered and waiting.misses >= MISSES_TOGETHER
 
     async def _ask(self, entry: Entry) -> Generation | ServiceError:
         try:
             generation = await fetch_status(self.send, self.wire, entry.progress.generation_id or "", entry.job)
         except ServiceError as error:
             return error
-        self.budget.rate.on_accepted(clock.loop())
+        self._on_answer()
         return generation
 
-    async def _ask_about_all(self, shared: SharedChecks, entries: list[Entry]) -> list[Generation | ServiceError]:
+    def _on_answer(self) -> None:
+        self._answered_at = clock.loop()
+        self.budget.rate.on_accepted(self._answered_at)
+
+    async def _ask_about_all(
+        self, shared: SharedChecks, entries: list[Entry]
+    ) -> list[Generation | ServiceError] | ServiceError:
         names = [entry.progress.generation_id or "" for entry in entries]
         jobs = {name: entry.job for name, entry in zip(names, entries, strict=True)}
         try:
             heard = await fetch_statuses(self.send, self.wire, shared, jobs)
         except ServiceError as error:
-            return [error] * len(entries)
-        self.budget.rate.on_accepted(clock.loop())
+            return error
+        self._on_answer()
         return [heard[name] for name in names]
 
     def _hear(self, waiting: _Waiting, heard: Generation | ServiceError) -> None:
@@ -407,7 +451,9 @@ class Poll:
         entry, policy, now = waiting.entry, waiting.policy, clock.loop()
         entry.run.stats.polls += 1
         waiting.misses, waiting.not_before, waiting.not_after, waiting.last_error = 0, 0.0, inf, ""
-        waiting.ends_said, waiting.is_asked_alone = 0, False
+        waiting.ends_said, waiting.failed_at = 0, -inf
+        if (shared := self.wire.shared_checks) is not None:
+            waiting.most_together = min(2 * waiting.most_together, shared.most)
         heard = {"status": generation.status or None, "status_at": clock.wall()}
         polls = entry.progress.polls + 1
         if not generation.ended:
@@ -456,6 +502,7 @@ class Poll:
         waiting.last_error = str(error)
         # "Too many checks" says nothing about this generation: the budget of all slows down, and no miss is counted.
         if isinstance(error, Busy):
+            self._answered_at = now
             self.budget.rate.on_rejected(now, error.retry_after)
             waiting.entry.run.stats.refused["polls"] += 1
             waiting.not_before = now
@@ -545,15 +592,6 @@ def _remember(owners: OrderedDict[str, str], name: str, job_id: str) -> None:
 def _is_final(error: ServiceError) -> bool:
     """Tell an answer that asking again will not change: no such generation, or no such key."""
     return isinstance(error, Refused) or (isinstance(error, Rejected) and error.status in GONE)
-
-
-_SAY_NOTHING = (None, *NEVER_PROCESSED, *ANSWER_LOST, 502, 504)
-"""Statuses of answers that whoever lies in between gives to any question, and None of no answer."""
-
-
-def _is_about_one(error: ServiceError) -> bool:
-    """Tell an answer that one of several generations may be the reason for from one that any question would get."""
-    return isinstance(error, Rejected | Unclear) and error.status not in _SAY_NOTHING
 
 
 def _checks_until_end(error: ServiceError) -> int:

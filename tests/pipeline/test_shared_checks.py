@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -9,7 +11,7 @@ import pytest
 
 from aimlvideo import Stage
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.errors import Unclear
+from aimlvideo.errors import ServiceError, Unavailable, Unclear
 from tests.fakes import FakeClient, FakeKling, answer, business_error, jobs, run_all
 
 JOB = {"model": "kling-3.0", "prompt": "waves"}
@@ -96,3 +98,82 @@ async def test_how_dear_a_poll_is_goes_by_requests_and_not_by_the_generations_in
         results = await run_all(client, jobs(300, JOB))
     assert all(result.ok for result in results.values())
     assert 95 < len(kling.asked) <= 140, "one a second is allowed"
+
+
+class Faulty(FakeKling):
+    """Kling with a fault: `fault` gives what a question about these ids is answered with instead, if anything."""
+
+    def __init__(self, fault: Callable[[float, list[str]], Answer | ServiceError | None], **how: Any) -> None:
+        super().__init__(**how)
+        self.fault, self.began = fault, self.clock()
+
+    async def send(self, request: Request) -> Answer:
+        names = request.query[0][1].split(",") if request.path == "/tasks" else []
+        told = await super().send(request)
+        found = self.fault(self.clock() - self.began, names) if names else None
+        if isinstance(found, ServiceError):
+            raise found
+        return told if found is None else found
+
+
+@pytest.mark.parametrize(
+    "outage",
+    [answer(500, {"code": 5000, "message": "x"}), Unavailable("refused"), Unclear("timed out")],
+    ids=["500", "refused", "cut"],
+)
+async def test_after_an_outage_generations_are_asked_about_together_at_once(outage: Any) -> None:
+    kling = Faulty(lambda at, names: outage if 20 < at < 120 else None, seconds=110)
+    async with FakeClient(kling, **KLING, poll="every:30", timeout=3000) as client:
+        results = await run_all(client, jobs(60, JOB))
+    assert all(result.ok for result in results.values()), [result.error for result in results.values()]
+    after = [names for at, names in kling.asked if at - kling.began >= 120]
+    assert len(after) <= 12, "60 generations are three questions"
+
+
+async def test_one_that_spoils_its_question_is_found_by_halves_and_fails_no_other_by_its_words() -> None:
+    def refused(at: float, names: list[str]) -> Answer | None:
+        return business_error(1201, "the content violates our policy", 400) if "gen-13" in names else None
+
+    kling = Faulty(refused, seconds=50)
+    async with FakeClient(kling, **KLING, poll="every:20", timeout=400) as client:
+        results = await run_all(client, jobs(20, JOB))
+    failed = [result.generation_id for result in results.values() if not result.ok]
+    assert failed == ["gen-13"]
+    assert all(result.completed_at is not None for result in results.values())
+    assert len([names for _, names in kling.asked if len(names) == 1]) <= 3 + 3, "the one, and who stood beside it"
+    assert len(kling.asked) <= 20
+
+
+async def test_answers_that_come_too_fast_part_nobody() -> None:
+    def too_many(at: float, names: list[str]) -> Answer | None:
+        return business_error(1302, "too fast", 429) if 10 < at < 100 else None
+
+    kling = Faulty(too_many, seconds=120)
+    async with FakeClient(kling, **KLING, poll="every:15", timeout=600) as client:
+        results = await run_all(client, jobs(20, JOB))
+    assert all(result.ok for result in results.values())
+    assert {len(names) for _, names in kling.asked} == {20}
+
+
+async def test_generations_that_cannot_share_a_question_break_none_apart() -> None:
+    older = {"model": "kling-v3", "prompt": "waves"}
+    kling = FakeKling(seconds=50)
+    many = [{**(JOB if number % 2 else older), "id": f"job{number}"} for number in range(20)]
+    async with FakeClient(kling, **KLING, poll="every:20", poll_rate=2.0) as client:
+        results = await run_all(client, many)
+    assert all(result.ok for result in results.values()), [result.error for result in results.values()]
+    assert len(kling.asked) <= 6, "the ten newer ones are asked about together"
+
+
+async def test_a_list_that_is_cut_short_is_read_in_shorter_questions() -> None:
+    class Short(FakeKling):
+        async def send(self, request: Request) -> Answer:
+            told = await super().send(request)
+            if request.path != "/tasks":
+                return told
+            return answer(200, {"code": 0, "data": json.loads(told.body)["data"][:6]})
+
+    kling = Short(seconds=50)
+    async with FakeClient(kling, **KLING, poll="every:20", timeout=400) as client:
+        results = await run_all(client, jobs(20, JOB))
+    assert all(result.ok for result in results.values()), [result.error for result in results.values()]
