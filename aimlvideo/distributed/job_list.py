@@ -158,9 +158,7 @@ class JobList:
             pool = await stack.enter_async_context(Database(self._dsn).pool(size=4))
             # Here and not before: another task may have opened it meanwhile.
             if self._stack is not None:
-                raise SettingsError(
-                    "this job list is open already: expected one `async with`, around all that uses it"
-                )
+                raise SettingsError("this job list is open already: expected one `async with`, around all that uses it")
             self._pool, self._stack = pool, stack.pop_all()
         return self
 
