@@ -21,6 +21,9 @@ from aimlvideo.errors import ServiceError, Unclear, UsageError
 from aimlvideo.shell import clock
 from aimlvideo.shell.journal.base import SERVICE, JournalReader
 
+MOST_EMPTY_PAGES = 100
+"""Pages of a ledger in a row without a charge, after which more of them are no news: some cursors never end."""
+
 
 def reconcile_jobs(journal: JournalReader, settings: ClientOptions, terminal: Terminal) -> int:
     """Say what jobs really cost by the ledger and the log, and what does not match; return 1 where anything does.
@@ -131,15 +134,22 @@ async def _ledger_since(client: VideoClient, ledger: Ledger, since: float) -> li
     now = clock.wall()
     cursor: str | None = None
     earlier_cursors: set[str | None] = set()
-    while cursor not in earlier_cursors:
+    earlier_pages: set[tuple[Charge, ...]] = set()
+    empty_pages = 0
+    while cursor not in earlier_cursors and empty_pages < MOST_EMPTY_PAGES:
         earlier_cursors.add(cursor)
         page, cursor = ledger.read(await client.send(ledger.request(cursor, since, now)))
+        if page and tuple(page) in earlier_pages:
+            raise Unclear("the ledger gives a page again under another cursor: expected each charge once")
+        earlier_pages.add(tuple(page))
+        empty_pages = 0 if page else empty_pages + 1
         # A line without a readable date may be of any moment.
         dated = [charge.created_at for charge in page if charge.created_at]
         charges += (charge for charge in page if not charge.created_at or charge.created_at >= since)
         if cursor is None or (dated and dated[-1] < since):
             return charges
-    raise Unclear(f"the ledger names the same next page again: {str(cursor)[:40]!r}")
+    what = "the same next page again" if cursor in earlier_cursors else f"more pages after {empty_pages} empty ones"
+    raise Unclear(f"the ledger names {what}: {str(cursor)[:40]!r}")
 
 
 def _or_unknown(usd: float | None) -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import anyio
+import pytest
 
-from aimlvideo.cli.reconciliation import _as_json, _ledger_since
+from aimlvideo.cli.reconciliation import MOST_EMPTY_PAGES, _as_json, _ledger_since
 from aimlvideo.core.money.account import Charge
 from aimlvideo.core.money.reconcile import Reconciliation
 from aimlvideo.core.services import service_of
+from aimlvideo.errors import Unclear
 from tests.cases import for_each
 from tests.fakes import FakeClient, FakeService, answer
 
@@ -54,6 +58,24 @@ async def test_the_ledger_is_read_page_by_page_as_far_back_as_is_asked(
     async with FakeClient(service) as client:
         rows = await _ledger_since(client, SERVICE.ledgers[0], since)
     assert [row.reference_id for row in rows] == [f"g{number}" for number in range(found)]
+    assert service.pages == pages
+
+
+@for_each(("charges", "pages"), [(3, 2), (0, MOST_EMPTY_PAGES)])
+async def test_a_ledger_that_never_ends_is_said_and_no_charge_counts_twice(charges: int, pages: int) -> None:
+    class Endless(Account):
+        async def send(self, request: Any) -> Any:
+            if request.path != "/v2/billing/transactions":
+                return await super().send(request)
+            assert self.pages < 200, "it is read for ever"
+            first_page = await super().send(replace(request, query=()))
+            return answer(200, {**json.loads(first_page.body), "next_cursor": f"fresh-{self.pages}"})
+
+    service = Endless()
+    service.charges = charges
+    async with FakeClient(service) as client:
+        with pytest.raises(Unclear, match=r"under another cursor|after 100 empty ones"):
+            await _ledger_since(client, SERVICE.ledgers[0], 0.0)
     assert service.pages == pages
 
 

@@ -183,7 +183,7 @@ def _amount_of(charges: Collection[Charge]) -> str:
 
 def _in_words(usd: float | None, units: float) -> str:
     """Return an amount in words, in USD and in units as far as there are any."""
-    dollars = "an unreadable amount of USD" if usd is None else f"{usd:.4f} USD"
+    dollars = "an unreadable amount" if usd is None else f"{usd:.4f} USD"
     if not units:
         return dollars
     in_units = format_units(units)
@@ -200,7 +200,7 @@ def _about(bill: _Bill, charges: int, stage: Stage, *, has_failed: bool) -> Iter
     elif charges == 0 and stage in (Stage.READY, Stage.SAVED):
         yield f"no charge for {stage} {name}"
     elif charges and bill.charged is None:
-        yield f"an amount that cannot be read: {name} was charged, and the ledger does not say how much in USD"
+        yield f"an amount that cannot be read: {name} was charged, the ledger does not say how much in USD or units"
     elif charges and has_failed and ((bill.charged or 0.0) > 0 or bill.charged_units > 0):
         yield f"a failed job was charged: {name}, {bill.amount}"
     elif charges == 1 and bill.noted is not None and abs(bill.noted - (bill.charged or 0.0)) > CENT_FRACTION:

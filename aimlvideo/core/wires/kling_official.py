@@ -125,14 +125,13 @@ def _rows(answer: Answer) -> list[Any] | None:
     return rows if isinstance(rows, list) else None
 
 
-def _read_found(answer: Answer, request_id: str) -> Generation | None:
+def _read_listed(answer: Answer, request_id: str) -> Generation | None:
     """Return the task found by our id, alone or in a list; None where there is none, or it is about something else."""
-    is_list = _rows(answer) is not None
-    for task in Task.read_page(answer)[0] if is_list else [Task.read(answer)]:
-        if task.id and task.external_id == request_id:
-            return task.as_generation(task.id)
-    return None
+    if _rows(answer) is None:
+        return _TASKS.lookup.read(answer, request_id)
+    tasks = Task.read_page(answer)[0]
+    return next((task.as_generation(task.id) for task in tasks if task.id and task.external_id == request_id), None)
 
 
 _TASKS = Tasks(ROOT, NAME)
-LOOKUP, HELPER = replace(_TASKS.lookup, read=_read_found, tasks=_TASKS.list), helper_below(ROOT)
+LOOKUP, HELPER = replace(_TASKS.lookup, read=_read_listed, tasks=_TASKS.list), helper_below(ROOT)
