@@ -260,7 +260,8 @@ class SharedJobs:
                 spent_units=units if in_units or units else None,
             )
             summary.show(self._terminal)
-            self._terminal.say(f"  limits of all workers: {account.limits}; room for {account.room} at present")
+            outstanding = f"{account.outstanding:,} outstanding, at most {account.room:,} at present"
+            self._terminal.say(f"  limits of all workers: {account.limits}; {outstanding}")
             for name, age, in_hand in journal.workers():
                 self._terminal.say(f"  worker {name}: {in_hand} in hand, last heartbeat {age:.0f} s ago")
         return summary.exit_code

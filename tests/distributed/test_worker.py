@@ -238,7 +238,9 @@ def test_another_service_needs_another_database(queued: str, tmp_path: Path) -> 
 
 def test_status_counts_and_says_what_is_unfinished(queued: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert SharedJobs(queued, Terminal()).show_status() == 3
-    assert "20 planned; 0.00 USD" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "20 planned; 0.00 USD" in said
+    assert "; 0 outstanding, at most 100 at present" in said
 
 
 def test_status_says_what_clips_cost_in_the_service_s_own_units(

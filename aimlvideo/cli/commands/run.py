@@ -60,7 +60,7 @@ def run(
     shared: SharedRunOptions,
     sandbox: UseSandbox = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Validate and price only, as `check` does: nothing is sent.")
+        bool, typer.Option("--dry-run", help="Validate and price only, as `check` does: nothing is bought.")
     ] = False,
 ) -> None:
     """Make every clip of a job file. The same command again carries on where it stopped."""

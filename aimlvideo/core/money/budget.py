@@ -50,7 +50,8 @@ class Verdict(StrEnum):
             return f"the price of the next job is not known, so it might exceed {named}"
         if self is Verdict.UNKNOWN:
             return f"the price of a job that is outstanding is not known, so the next one might exceed {named}"
-        so_far = f"{standing.spent:.2f} spent, {standing.committed:.2f} committed"
+        # z: what is left of nothing, where amounts were added and taken away one by one, is not "-0.00".
+        so_far = f"{standing.spent:z.2f} spent, {standing.committed:z.2f} committed"
         return f"the next job ({price:.2f} USD) would pass {named}: {so_far}"
 
 

@@ -27,7 +27,10 @@ _HALVES = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`path` is relative to the service's base URL; `query` values are sent percent-encoded; `body` goes as JSON."""
+    """`path` is relative to the service's base URL, or the whole link of a clip.
+
+    `query` values are sent percent-encoded; `body` goes as JSON.
+    """
 
     method: str
     path: str

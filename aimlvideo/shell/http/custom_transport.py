@@ -19,7 +19,8 @@ from aimlvideo.shell.task_groups import is_being_cancelled
 class FunctionTransport:
     """A transport that answers from a function, for an application's tests: no socket, no key, no bill.
 
-    `function` takes a `Request` and returns an `Answer`, at once or awaitable; what it raises is raised.
+    `function` takes a `Request` and returns an `Answer`, at once or awaitable; what it raises is raised. Where a clip
+    is saved, its link (`request.path`) is asked for here, too: `Answer.of(content)` of an MP4 file is the answer.
     """
 
     def __init__(self, function: Callable[[Request], Answer | Awaitable[Answer]]) -> None:

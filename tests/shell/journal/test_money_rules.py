@@ -120,6 +120,11 @@ async def one_case(journal: PostgresJournal, chance: random.Random) -> Verdict:
     return decided
 
 
+def test_what_rounding_leaves_of_nothing_is_said_without_a_sign() -> None:
+    said = Verdict.OVER_BUDGET.refusal(3.0, 0.37, Standing(3.33, -1e-16))
+    assert said == "the next job (0.37 USD) would pass the limit of 3.00 USD: 3.33 spent, 0.00 committed"
+
+
 def rounded(standing: Standing) -> Standing:
     """Return a standing without the last digits of its sums."""
     money = (round(one, 6) for one in (standing.spent, standing.committed, standing.settling))
