@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 from aimlvideo import Stage
+from aimlvideo.core.money.budget import Standing, Verdict
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import OverBudget, Unclear
 from aimlvideo.pipeline import download
@@ -372,3 +373,8 @@ async def test_a_run_that_is_left_takes_back_no_promise_that_a_job_of_the_same_i
         async with client.run(jobs("b"), tmp_path, max_spend=0.5):
             await anyio.sleep(1)
         assert first.budget.committed == 0.5
+
+
+def test_a_refusal_adds_up_also_where_a_price_has_fractions_of_a_cent() -> None:
+    said = Verdict.OVER_BUDGET.refusal(1.0, 0.0385, Standing(spent=0.9625, committed=0.0))
+    assert said == "the next job (0.0385 USD) would pass the limit of 1.00 USD: 0.9625 spent, 0.00 committed"

@@ -45,14 +45,20 @@ class Verdict(StrEnum):
 
     def refusal(self, limit: float, price: float | None, standing: Standing) -> str:
         """Say why a job is not bought: by the figures of this moment."""
-        named = f"the limit of {limit:.2f} USD"
+        named = f"the limit of {_exact(limit)} USD"
         if price is None:
             return f"the price of the next job is not known, so it might exceed {named}"
         if self is Verdict.UNKNOWN:
             return f"the price of a job that is outstanding is not known, so the next one might exceed {named}"
-        # z: what is left of nothing, where amounts were added and taken away one by one, is not "-0.00".
-        so_far = f"{standing.spent:z.2f} spent, {standing.committed:z.2f} committed"
-        return f"the next job ({price:.2f} USD) would pass {named}: {so_far}"
+        so_far = f"{_exact(standing.spent)} spent, {_exact(standing.committed)} committed"
+        return f"the next job ({_exact(price)} USD) would pass {named}: {so_far}"
+
+
+def _exact(amount: float) -> str:
+    """Return dollars with the digits in which prices differ: rounded to cents, what passes a limit may seem to fit."""
+    # z: what is left of nothing, where amounts were added and taken away one by one, is not "-0.00".
+    cents, exact = f"{amount:z.2f}", f"{amount:z.4f}".rstrip("0")
+    return exact if len(exact) > len(cents) else cents
 
 
 class Standing(NamedTuple):
