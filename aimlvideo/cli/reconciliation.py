@@ -84,7 +84,7 @@ def _show(reconciled: Reconciliation, terminal: Terminal) -> None:
     unreadable = f" ({reconciled.unreadable} of an amount that cannot be read)" if reconciled.unreadable else ""
     terminal.say(f"{reconciled.total:.4f} USD{units} for {pluralize(len(reconciled.bills), 'generation')}{unreadable}")
     if reconciled.elsewhere:
-        others, dollars = pluralize(_generations_elsewhere(reconciled), "generation"), reconciled.elsewhere_usd
+        others, dollars = pluralize(reconciled.elsewhere_generations, "generation"), reconciled.elsewhere_usd
         amount = "unknown" if dollars is None else f"{dollars:.2f}"
         units = f" and {format_units(reconciled.elsewhere_units)} units" if reconciled.elsewhere_units else ""
         terminal.say(f"{amount} USD{units} was charged by other programs on this account ({others})")
@@ -94,11 +94,6 @@ def _show(reconciled: Reconciliation, terminal: Terminal) -> None:
         terminal.say("everything matches")
     if terminal.json:
         terminal.value(_as_json(reconciled))
-
-
-def _generations_elsewhere(reconciled: Reconciliation) -> int:
-    """Return how many generations others were charged for: one may be charged out of two packs, or given back."""
-    return len({charge.reference_id for charge in reconciled.elsewhere})
 
 
 def _as_json(reconciled: Reconciliation) -> dict[str, Any]:
@@ -120,7 +115,7 @@ def _as_json(reconciled: Reconciliation) -> dict[str, Any]:
         "unreadable": reconciled.unreadable,
         "bills": bills,
         "elsewhere": {
-            "generations": _generations_elsewhere(reconciled),
+            "generations": reconciled.elsewhere_generations,
             "usd": reconciled.elsewhere_usd,
             "units": reconciled.elsewhere_units,
         },

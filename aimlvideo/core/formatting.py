@@ -111,8 +111,8 @@ def pluralize(count: int, thing: str) -> str:
 
 def format_usd(amount: float) -> str:
     """Return an amount of US dollars: `12.40 USD`."""
-    # Rounded, and 0 added: what rounding leaves of nothing may be below it, and "-0.00" is no amount.
-    return f"{round(amount, 2) + 0.0:,.2f} USD"
+    # z: what is left of nothing, where amounts were added and taken away one by one, is not "-0.00".
+    return f"{amount:z,.2f} USD"
 
 
 def format_units(amount: float) -> str:

@@ -353,7 +353,9 @@ class Poll:
     def _hear_of_all(self, waiting: _Waiting, error: ServiceError, half: int) -> None:
         """Take what a question about several amounts to; where one of them may be the reason, it is asked by halves."""
         now = clock.loop()
-        if waiting.is_over or not self._is_spoiled(waiting, error, now):
+        if waiting.is_over or not self._may_be_spoiled(waiting, error):
+            if not isinstance(error, Busy | Refused):
+                waiting.failed_at = now
             self._hear(waiting, error)
             return
         # No miss of this one's, nor its end: it may be another one's.
@@ -361,16 +363,14 @@ class Poll:
         waiting.last_error, waiting.not_before = str(error), now + SPLIT_PAUSE
         self._keep_waiting(waiting, now)
 
-    def _is_spoiled(self, waiting: _Waiting, error: ServiceError, now: float) -> bool:
+    def _may_be_spoiled(self, waiting: _Waiting, error: ServiceError) -> bool:
         """Tell whether one of several generations may be the reason why a question about all of them failed."""
         if isinstance(error, Rejected):
             return True
         if isinstance(error, Busy | Refused):
             return False
         # An outage fails every question; this one failed again while others were answered.
-        was_answered = waiting.failed_at <= self._answered_at
-        waiting.failed_at = now
-        return was_answered and waiting.misses >= MISSES_TOGETHER
+        return waiting.failed_at <= self._answered_at and waiting.misses >= MISSES_TOGETHER
 
     async def _ask(self, entry: Entry) -> Generation | ServiceError:
         try:

@@ -56,7 +56,6 @@ class Verdict(StrEnum):
 
 def _exact(amount: float) -> str:
     """Return dollars with the digits in which prices differ: rounded to cents, what passes a limit may seem to fit."""
-    # z: what is left of nothing, where amounts were added and taken away one by one, is not "-0.00".
     cents, exact = f"{amount:z.2f}", f"{amount:z.4f}".rstrip("0")
     return exact if len(exact) > len(cents) else cents
 

@@ -68,6 +68,11 @@ class Reconciliation:
         return sum(bill.charged is None for bill in self.bills)
 
     @property
+    def elsewhere_generations(self) -> int:
+        """For how many generations others were charged: one may be paid out of two packs, or be given back."""
+        return len({charge.reference_id for charge in self.elsewhere})
+
+    @property
     def elsewhere_usd(self) -> float | None:
         """What others were charged; None where one of the amounts cannot be read."""
         return _total_of(self.elsewhere)

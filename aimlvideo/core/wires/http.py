@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
@@ -61,9 +60,11 @@ class Answer:
         """Return what the body says for people where it is no JSON, in one line: how it begins, or a page's title."""
         text = self.body[:4096].decode(errors="replace")
         # The page of a proxy begins with a screen of styles, and says in its title what is wrong.
-        title = re.match(_TITLE, text)
-        if title and (words := " ".join(html.unescape(title[1]).split())):
-            return f'{WEB_PAGE}: "{words[:MOST_WORDS]}"'
+        if title := re.match(_TITLE, text):
+            import html  # noqa: PLC0415 - 3 ms, and few answers are pages
+
+            if words := " ".join(html.unescape(title[1]).split()):
+                return f'{WEB_PAGE}: "{words[:MOST_WORDS]}"'
         return " ".join(text[:MOST_WORDS].split())
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from aimlvideo.core.formatting import redact_for_display
 from aimlvideo.core.jobs.request_ids import Intent, is_whole
 from aimlvideo.core.wires.answers import passed_limit
-from aimlvideo.core.wires.http import WEB_PAGE, Answer
+from aimlvideo.core.wires.http import MOST_WORDS, WEB_PAGE, Answer
 from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unclear
 
 # Texts, which `re` compiles at their first use and keeps: that takes 20 ms, and few starts meet a refusal.
@@ -81,9 +81,6 @@ def refused_input(text: str) -> str | None:
     named = [kind for kind, words in _INPUTS.items() if re.search(words, text)]
     return named[0] if len(named) == 1 else None
 
-
-MAX_WORDS = 300
-"""Characters that are shown of an answer that names no generation."""
 
 ECHOES = ("prompt", "negative_prompt", "input", "request", "params", "parameters")
 """Fields in which an answer repeats what it was sent: their words are ours."""
@@ -201,5 +198,5 @@ def _words(answer: Answer) -> str:
     }
     only = next(iter(telling.values()), "")
     return (only if len(telling) == 1 and isinstance(only, str) else json.dumps(telling, ensure_ascii=False))[
-        :MAX_WORDS
+        :MOST_WORDS
     ]
