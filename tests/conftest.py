@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -86,6 +86,12 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def count_thread(self, change: int) -> None:
         """Note that a thread works for this loop, or has ended: time stands still for as long."""
         self._jump.busy_threads += change
+
+
+def run_in_virtual_time(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine as `asyncio.run` does, for commands that begin a loop of their own."""
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        return runner.run(work)
 
 
 def wall() -> float:

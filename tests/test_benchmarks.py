@@ -6,13 +6,12 @@ import asyncio
 import importlib
 import inspect
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import VirtualTimeLoop
+from tests.conftest import run_in_virtual_time
 
 pytestmark = [pytest.mark.long, pytest.mark.real_time]
 
@@ -39,12 +38,6 @@ PARTS = {"crowd", "laws", "loopback", "picture", "simulation"}
 """Modules that others use, and thus run."""
 
 
-def in_virtual_time(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Run what polls a fake service in its own process every 20 seconds."""
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        return runner.run(coroutine)
-
-
 def test_each_benchmark_is_tried() -> None:
     assert {path.stem for path in FOLDER.glob("[!_]*.py")} == {name.split()[0] for name in SMALL} | PARTS
 
@@ -60,7 +53,7 @@ def test_a_benchmark_runs_to_its_end(
         part, _, own = constant.rpartition(".")
         monkeypatch.setattr(importlib.import_module(f"benchmarks.{part}") if part else module, own, value)
     monkeypatch.setattr(sys, "argv", [name, *words.format(tmp=tmp_path).split()])
-    monkeypatch.setattr(asyncio, "run", in_virtual_time if name == "outstanding --one" else asyncio.run)
+    monkeypatch.setattr(asyncio, "run", run_in_virtual_time if name == "outstanding --one" else asyncio.run)
     code = module.main()
     code = asyncio.run(code) if inspect.iscoroutine(code) else code
     assert code is None or isinstance(code, int)  # how many figures were missed: these are no figures

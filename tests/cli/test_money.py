@@ -32,7 +32,7 @@ from aimlvideo.shell.journal.sqlite import SqliteJournal
 from aimlvideo.shell.journal.sqlite_file import JournalFile
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from tests.cases import for_each
-from tests.conftest import VirtualTimeLoop
+from tests.conftest import run_in_virtual_time
 from tests.fakes import (
     GATEWAY_JOB,
     JOB,
@@ -62,11 +62,7 @@ def command(service: FakeService, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.setenv("AIMLAPI_API_KEY", "key-1")
     monkeypatch.setenv("AIMLAPI_BASE_URL", "http://127.0.0.1:1")
 
-    def virtual(work: Any) -> Any:
-        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-            return runner.run(work)
-
-    monkeypatch.setattr(asyncio, "run", virtual)
+    monkeypatch.setattr(asyncio, "run", run_in_virtual_time)
 
     def run(*words: Any) -> Result:
         arguments = [str(word) for word in words]

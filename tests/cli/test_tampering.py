@@ -28,7 +28,7 @@ from aimlvideo.cli.app import app
 from aimlvideo.cli.commands import recover
 from aimlvideo.core.jobs.request_ids import PREFIX_LENGTH
 from aimlvideo.core.polling.hazard import AgeHistogram
-from tests.conftest import VirtualTimeLoop
+from tests.conftest import run_in_virtual_time
 from tests.fakes import JOB, MODEL, FakeClient, FakeService, quick_downloads
 
 pytestmark = pytest.mark.long
@@ -123,7 +123,7 @@ def _whole(folder: Path) -> Iterator[World]:
             patch.setattr(module, "VideoClient", lambda **settings: FakeClient(service, **settings))
         patch.setenv("AIMLAPI_API_KEY", "key-1")
         patch.setenv("AIMLAPI_BASE_URL", "http://127.0.0.1:1")
-        patch.setattr(asyncio, "run", _run_in_virtual_time)
+        patch.setattr(asyncio, "run", run_in_virtual_time)
         world = World(service, folder)
         (folder / "jobs.jsonl").write_text("".join(json.dumps({**JOB, "id": name}) + "\n" for name in JOBS[:3]))
         service.broken["gen-1"] = {"message": "no"}
@@ -152,11 +152,6 @@ def _whole(folder: Path) -> Iterator[World]:
 def _loop_time() -> float:
     loop = asyncio._get_running_loop()
     return loop.time() if loop else 0.0
-
-
-def _run_in_virtual_time(work: Any) -> Any:
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        return runner.run(work)
 
 
 def statements() -> Iterator[tuple[str, str, tuple[Any, ...]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,9 +19,16 @@ from aimlvideo.core.jobs.request_ids import Intent
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.journal.sqlite import open_journal
+from tests.conftest import run_in_virtual_time
 from tests.fakes import MODEL, FakeClient, FakeService, ListingGateway, answer
 
 Recover = Callable[..., None]
+
+
+@pytest.fixture(autouse=True)
+def virtual_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the pages of a log or a list be asked for at their rate, and nobody wait for it."""
+    monkeypatch.setattr(asyncio, "run", run_in_virtual_time)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from aimlvideo.errors import SettingsError
 from aimlvideo.shell.http import callback_server
 from aimlvideo.shell.http.callback_server import LARGEST, LONGEST, MOST_CONNECTIONS, SWEEP_EVERY, callback_page
 from aimlvideo.shell.task_groups import background_tasks
-from tests.conftest import VirtualTimeLoop
+from tests.conftest import run_in_virtual_time
 from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.real_time
@@ -158,8 +158,7 @@ def test_a_connection_is_closed_once_it_is_old_or_there_are_too_many_younger_one
 
     connections: list[Connection] = []
     lasted: list[float] = []
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        runner.run(watch())
+    run_in_virtual_time(watch())
     assert connections == []
     assert lasted[0] < LONGEST < min(lasted[1:])
     assert max(lasted) < LONGEST + 2 * SWEEP_EVERY
