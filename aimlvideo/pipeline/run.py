@@ -338,7 +338,8 @@ class Run:
         if failed is None or not entry.moved or was_sent or isinstance(now.error, ContentRefused):
             return
         # What it was charged is in the sum of what was spent, as that of a submission that was replaced.
-        self.spec.journal.step(entry.job, failed._replace(error=now.error or failed.error, cost_usd=None))
+        uncharged = failed._replace(cost_usd=None, cost_units=None)
+        self.spec.journal.step(entry.job, uncharged._replace(error=now.error or failed.error))
 
     def start_soon(self, work: Callable[[Entry], Coroutine[Any, Any, None]], entry: Entry) -> None:
         """Go on with a job in a task of this run."""

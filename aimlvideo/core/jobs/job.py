@@ -220,7 +220,7 @@ class Progress(NamedTuple):
         """The submission that this progress tells of."""
         return Attempt(
             self.request_id, self.generation_id, self.account, self.submitted_at, self.service_time,
-            self.stage, self.cost_usd,
+            self.stage, self.cost_usd, self.cost_units,
         )  # fmt: skip
 
     def is_unmoved_since(self, before: Progress) -> bool:
@@ -239,7 +239,8 @@ class Attempt(NamedTuple):
     """One submission of a job: its ids, who was charged for it, and the stage in which it was left (or is now).
 
     `submitted_at` is by our clock, `service_time` by the service's, both in seconds since 1970. `cost_usd` is what it
-    was charged, None where unknown: a failed one may be billed, and counts as spent also when the job is tried again.
+    was charged, None where unknown, and `cost_units` the same in the service's own units: a failed one may be billed,
+    and counts as spent also when the job is tried again.
     """
 
     request_id: str | None
@@ -249,6 +250,7 @@ class Attempt(NamedTuple):
     service_time: float | None
     stage: Stage
     cost_usd: float | None = None
+    cost_units: float | None = None
 
 
 class Record(NamedTuple):

@@ -110,7 +110,7 @@ def reconcile(
         has_failed = progress.stage is Stage.FAILED and not isinstance(progress.error, DownloadFailed)
         # Taken out: what is left at the end are charges that no job here accounts for.
         generation_charges = by_generation.pop(progress.generation_id, [])
-        bills.append(_bill(job.id, progress.attempt, generation_charges, progress.cost_units))
+        bills.append(_bill(job.id, progress.attempt, generation_charges))
         findings += _about(bills[-1], _times_charged(generation_charges), progress.stage, has_failed=has_failed)
     for job_id, attempt in earlier_attempts:
         # One that is another job's was named in an answer to this one by mistake.
@@ -177,8 +177,8 @@ def _units_of(charges: Iterable[Charge]) -> float:
     return sum(charge.units for charge in charges)
 
 
-def _bill(job: str, attempt: Attempt, charges: Collection[Charge], noted_units: float | None = None) -> _Bill:
-    paid = _total_of(charges), attempt.cost_usd, _units_of(charges), noted_units
+def _bill(job: str, attempt: Attempt, charges: Collection[Charge]) -> _Bill:
+    paid = _total_of(charges), attempt.cost_usd, _units_of(charges), attempt.cost_units
     return _Bill(job, attempt.generation_id or "", *paid)
 
 

@@ -84,10 +84,9 @@ INTENTS = f"""
     UNION ALL SELECT id, verdict, expected, spent, committed FROM verdicts WHERE verdict <> 'admitted'
 """
 """Steps among which there are intents to buy: those that the account has no room or no money for are not written."""
-REPLACED = """
-    INSERT INTO aimlvideo_attempts (
-        job, request_id, generation_id, account, submitted_at, service_time, stage, cost_usd
-    ) VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+REPLACED = f"""
+    INSERT INTO aimlvideo_attempts (job, {", ".join(Attempt._fields)})
+    VALUES (%s{", %s" * len(Attempt._fields)}) ON CONFLICT DO NOTHING
 """
 SEE_PRICE = "SELECT aimlvideo_see_price(%s, %s)"
 FULL = "full"

@@ -168,7 +168,9 @@ ONE_SET_OF_RULES = (
     -- `counts` is as what a job's price counts, as `counts_as` of the package says: the database only adds. Where a job
     -- has no price, `likely_price` is the highest that was seen of its model.
     ALTER TABLE aimlvideo_jobs ADD COLUMN counts text, ADD COLUMN likely_price double precision;
-    ALTER TABLE aimlvideo_attempts ADD COLUMN cost_usd double precision;
+    ALTER TABLE aimlvideo_attempts ADD COLUMN cost_usd double precision, ADD COLUMN cost_units double precision;
+    CREATE INDEX aimlvideo_attempts_units ON aimlvideo_attempts (cost_units)
+        WHERE cost_units IS NOT NULL AND cost_usd IS NULL;
     -- `settling` is what of `committed` is promised to jobs that a worker follows, `unpriced` how many outstanding jobs
     -- may cost anything.
     ALTER TABLE aimlvideo_account ADD COLUMN settling double precision NOT NULL DEFAULT 0,
@@ -214,9 +216,9 @@ ONE_SET_OF_RULES = (
     CREATE OR REPLACE FUNCTION aimlvideo_keep_attempt() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         INSERT INTO aimlvideo_attempts (
-            job, request_id, generation_id, account, submitted_at, service_time, stage, cost_usd
+            job, request_id, generation_id, account, submitted_at, service_time, stage, cost_usd, cost_units
         ) SELECT OLD.id, OLD.request_id, OLD.generation_id, OLD.account, OLD.submitted_at, OLD.service_time, OLD.stage,
-            OLD.cost_usd
+            OLD.cost_usd, OLD.cost_units
         WHERE NOT EXISTS (
             SELECT 1 FROM aimlvideo_attempts WHERE job = OLD.id AND request_id = OLD.request_id
             AND (OLD.generation_id IS NULL OR generation_id = OLD.generation_id)

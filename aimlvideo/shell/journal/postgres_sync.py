@@ -332,10 +332,12 @@ class SyncPostgresJournal:
 
     def costs_in_units(self) -> tuple[int, float]:
         """Return how many of those clips have a cost in the service's own units, and what all jobs cost in them."""
-        # In the words of the index: a look at a list without any reads none of its jobs.
-        jobs = "FROM aimlvideo_jobs WHERE cost_units IS NOT NULL AND cost_usd IS NULL"
+        # In the words of the indexes: a look at a list without any reads none of its jobs.
+        in_units = "cost_units IS NOT NULL AND cost_usd IS NULL"
+        jobs, attempts = (f"FROM {table} WHERE {in_units}" for table in ("aimlvideo_jobs", "aimlvideo_attempts"))
         count = int(self._one(f"SELECT count(*) {jobs} AND stage IN ('ready', 'saved')"))
-        return count, float(self._one(f"SELECT coalesce(sum(cost_units), 0) {jobs}"))
+        both = f"SELECT cost_units {jobs} UNION ALL SELECT cost_units {attempts}"
+        return count, float(self._one(f"SELECT coalesce(sum(cost_units), 0) FROM ({both}) costs"))
 
     @postgres_errors()
     def fact(self, name: str) -> str | None:

@@ -132,10 +132,10 @@ class SqliteReader:
 
     def costs_in_units(self) -> tuple[int, float]:
         """Return how many of those clips have a cost in the service's own units, and what all jobs cost in them."""
+        count = self._read(f"SELECT count(cost_units) FROM jobs WHERE {_COST_UNKNOWN}").fetchone()[0]
         # A clip that could not be fetched, and a failure that was billed, cost units too.
-        of_clips = f"count(CASE WHEN {_COST_UNKNOWN} THEN cost_units END)"
-        sums = f"SELECT {of_clips}, coalesce(sum(cost_units), 0) FROM jobs WHERE cost_usd IS NULL"
-        count, units = self._read(sums).fetchone()
+        both = (f"SELECT cost_units FROM {table} WHERE cost_usd IS NULL" for table in ("jobs", "attempts"))
+        units = self._read(f"SELECT coalesce(sum(cost_units), 0) FROM ({' UNION ALL '.join(both)})").fetchone()[0]
         return int(count), float(units)
 
     def fact(self, name: str) -> str | None:

@@ -61,6 +61,7 @@ MIGRATIONS = (
     # A failed generation may be charged: what the submissions cost that a job had before counts as spent.
     """
     ALTER TABLE attempts ADD COLUMN cost_usd REAL;
+    ALTER TABLE attempts ADD COLUMN cost_units REAL;
     DROP TRIGGER keep_attempt;
     CREATE TRIGGER keep_attempt AFTER UPDATE OF request_id, generation_id ON jobs
     WHEN (OLD.request_id IS NOT NULL OR OLD.generation_id IS NOT NULL) AND (
@@ -70,7 +71,7 @@ MIGRATIONS = (
     BEGIN
         INSERT INTO attempts VALUES (
             OLD.seq, OLD.request_id, OLD.generation_id, OLD.account, OLD.submitted_at, OLD.service_time, OLD.stage,
-            OLD.cost_usd
+            OLD.cost_usd, OLD.cost_units
         );
     END;
     """,

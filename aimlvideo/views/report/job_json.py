@@ -24,13 +24,15 @@ PROMPT, VALUE = 4000, 160
 
 def job_cards(journal: JournalReader) -> Iterator[dict[str, Any]]:
     """Yield what the page shows of each job of a journal, with what the submissions cost that a job had before."""
-    earlier: defaultdict[str, float] = defaultdict(float)
+    earlier: defaultdict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
     for job_id, attempt in journal.earlier_attempts():
+        # As of a job itself: units count where nobody said dollars.
         if attempt.cost_usd:
-            earlier[job_id] += attempt.cost_usd
+            earlier[job_id]["earlier"] += attempt.cost_usd
+        elif attempt.cost_usd is None and attempt.cost_units:
+            earlier[job_id]["earlier_units"] += attempt.cost_units
     for job, progress in journal.all_jobs():
-        charged = {"earlier": earlier[job.id]} if job.id in earlier else {}
-        yield {**job_json(job, progress), **charged}
+        yield {**job_json(job, progress), **earlier.get(job.id, {})}
 
 
 def clip_bytes(progress: Progress) -> int | None:

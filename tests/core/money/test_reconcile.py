@@ -54,6 +54,12 @@ def test_what_was_paid_out_of_packs_is_compared_in_units_also_where_one_pack_end
     assert (told.total, told.total_units) == (0.0, pytest.approx(6.4))
 
 
+def test_the_units_of_a_failure_that_was_billed_are_compared_also_once_its_job_is_tried_again() -> None:
+    billed = paid("b", 2.0, Stage.FAILED).progress.attempt
+    told = reconcile([paid("a", 2.4)], [units("a", 2.4), units("b", 2.0)], (), [("a", billed)])
+    assert [(bill.generation_id, bill.noted_units) for bill in told.bills] == [("gen-a", 2.4), ("gen-b", 2.0)]
+
+
 FAILED = GenerationFailed("moderated")
 
 

@@ -260,6 +260,30 @@ async def test_what_a_failed_generation_was_charged_stays_spent_when_the_job_is_
     assert spent in ([], [0, 0, 0.5, 0.5, 0.5, 0.75, 0.75, 0.75, 0.75])
 
 
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_what_a_failed_generation_cost_in_units_stays_in_the_sum_when_the_job_is_tried_again(
+    opened: Opened, at_once: bool
+) -> None:
+    failed = RENDERING.to(Stage.FAILED, error=GenerationFailed("no"), cost_units=5.0)
+    again = failed.for_retry().to(Stage.SUBMITTING, request_id="av-2").to(Stage.RENDERING, generation_id="gen-2")
+    ready = again.to(Stage.READY, cost_units=3.5)
+    sums = []
+    async with opened() as journal:
+        job = journal.plan(JOB).job
+        for progress in (SENT, RENDERING, failed, failed.for_retry(), again, ready):
+            journal.step(job, progress)
+            if not at_once:
+                await journal.synced()
+                sums.append(journal.costs_in_units())
+        await journal.synced()
+    async with opened() as journal:
+        assert journal.costs_in_units() == (1, 8.5)
+        assert [(one.generation_id, one.cost_units) for one in journal.attempts("one")] == [
+            (RENDERING.generation_id, 5.0), ("gen-2", 3.5)
+        ]  # fmt: skip
+    assert sums in ([], [(0, 0.0), (0, 0.0), (0, 5.0), (0, 5.0), (0, 5.0), (1, 8.5)])
+
+
 async def test_a_charge_is_kept_with_the_submission_that_it_was_for(opened: Opened) -> None:
     failed = RENDERING.to(Stage.FAILED, error=GenerationFailed("no"), cost_usd=0.5)
     async with opened() as journal:

@@ -123,6 +123,18 @@ def test_the_prices_are_those_of_clips_and_the_sums_are_those_of_all_that_was_ch
     assert cells[1:] == ["2", "1", "\u2013", each, each, "$0.70 + 1,234,567.5 units"]
 
 
+def test_the_units_of_a_failure_that_was_billed_stay_in_the_sums_when_its_job_is_tried_again(
+    opened: Opened, folder: Path
+) -> None:
+    page = opened((folder / REPORT).as_uri())
+    failed = "{ id: 'x', model: 'm', stage: 'failed', generation: 'g1', units: 5 }"
+    again = "{ id: 'x', model: 'm', stage: 'saved', generation: 'g2', units: 3.5 }"
+    page.evaluate(f"jobs.clear(); [{failed}, {again}, {again}].forEach(takeIn); drawTotals(); drawPrices()")
+    assert page.locator("#tiles div", has_text="Spent").text_content().startswith("Spent8.5 units")
+    assert page.evaluate("document.querySelector('#prices tbody td:last-child').textContent") == "8.5 units"
+    assert page.evaluate("factsOf(jobs.get('x')).textContent").count("Earlier tries5 units") == 1
+
+
 def test_a_time_is_said_as_the_terminal_says_it(opened: Opened, folder: Path) -> None:
     page = opened((folder / REPORT).as_uri())
     for seconds in (0, 9.94, 59.6, 60.6, 119.9, 599.7, 601, 3599.9, 3600, 5400, 90e3, 4e6):

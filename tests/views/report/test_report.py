@@ -75,6 +75,18 @@ async def test_what_earlier_submissions_cost_stands_with_the_job(tmp_path: Path)
     assert cards == {"a": (0.5, None), "b": (None, 0.5)}
 
 
+async def test_the_units_of_earlier_submissions_stand_with_the_job_where_nobody_said_dollars(tmp_path: Path) -> None:
+    async with open_journal(tmp_path / "journal.sqlite3") as journal:
+        job = journal.plan(VideoJob("m", id="a", prompt="x")).job
+        charges = [(None, 5.0), (0.25, 3.0), (None, 2.5), (None, None)]
+        for number, (dollars, units) in enumerate(charges):
+            charged = {"cost_usd": dollars, "cost_units": units}
+            journal.step(job, Progress(Stage.FAILED, request_id=f"r{number}", **charged))
+        (card,) = job_cards(journal)
+        assert journal.costs_in_units() == (0, 7.5)
+    assert (card["earlier"], card["earlier_units"]) == (0.25, 7.5)
+
+
 def test_the_words_of_several_shots_are_one_text() -> None:
     shots = ["one", {"prompt": "two"}]
     assert job_json(VideoJob("m", multi_prompt=shots), Progress())["prompt"] == "one\ntwo"

@@ -36,7 +36,9 @@ function tableOf(caption, headings, rows, total) {
 function takeIn(job) {
   const before = jobs.get(job.id);
   // News of a job do not say again what its earlier submissions cost: a failed one that was charged is not free when it is tried again.
-  if (before && job.earlier === undefined) job.earlier = (before.earlier || 0) + (before.generation !== job.generation && before.cost || 0);
+  const replaced = before && before.generation !== job.generation ? before : {};
+  job.earlier ??= (before?.earlier || 0) + (replaced.cost || 0);
+  job.earlier_units ??= (before?.earlier_units || 0) + (replaced.units || 0);
   job.took = job.completed && job.submitted ? Math.max(0, job.completed - job.submitted) : undefined;
   job.last = job.poll_ages && job.poll_ages.length ? Math.abs(job.poll_ages[job.poll_ages.length - 1]) : 0;
   job.text = [job.id, job.prompt, job.model, job.error, job.generation, ...(job.params || []).flat()].join('\n').toLowerCase();

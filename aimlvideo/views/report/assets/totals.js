@@ -7,7 +7,7 @@ function counted() {
   for (const job of jobs.values()) {
     stages[job.stage]++;
     sum.dollars += (job.cost || 0) + (job.earlier || 0);
-    sum.units += job.units || 0;
+    sum.units += (job.units || 0) + (job.earlier_units || 0);
     sum.unknown += unsaid(job);
     if (job.took !== undefined && job.stage !== 'failed') {
       sum.took.push(job.took);
@@ -91,16 +91,18 @@ function failureGroup(group) {
 /* An amount of USD, of the service's own units, or of both; a dash where nobody said any. */
 const amount = (dollars, own) => [dollars === undefined ? '' : money(dollars), own === undefined ? '' : units(own)].filter(Boolean).join(' + ') || '–';
 
+const plus = (a, b) => a === undefined ? b : a + (b || 0);
+
 /* What jobs cost. Clips have a price; what failed, and was charged, is in the sum alone. */
 function pricesOf(of) {
-  const clips = of.filter(hasClip), paid = sums(of, 'cost'), earlier = sums(of, 'earlier') || 0;
+  const clips = of.filter(hasClip), earlier = (key) => sums(of, key) || undefined;
   const values = (key) => clips.map((job) => job[key]).filter((value) => value !== undefined);
   const mean = (key) => sums(clips, key) === undefined ? undefined : sums(clips, key) / values(key).length;
   const most = (key) => values(key).reduce((a, b) => a === undefined ? b : Math.max(a, b), undefined);
   return {
     clips: clips.length, failed: of.filter((job) => job.stage === 'failed').length, unknown: of.filter(unsaid).length,
     mean: amount(mean('cost'), mean('units')), dearest: amount(most('cost'), most('units')),
-    dollars: paid === undefined && !earlier ? undefined : (paid || 0) + earlier, units: sums(of, 'units'),
+    dollars: plus(sums(of, 'cost'), earlier('earlier')), units: plus(sums(of, 'units'), earlier('earlier_units')),
   };
 }
 

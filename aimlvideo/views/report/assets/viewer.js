@@ -47,7 +47,7 @@ function factsOf(job) {
   return make('div', { class: 'facts', tabindex: '0', role: 'group', 'aria-label': 'Facts' },
     job.error ? make('p', { class: 'reason', dir: 'auto' }, job.error, make('b', {}, job.advice || '')) : '',
     job.prompt ? make('p', { class: 'full', dir: 'auto' }, job.prompt) : '',
-    list([['Model', job.model], ['Price', price(job, 'unknown')], ['Earlier tries', job.earlier ? money(job.earlier) : undefined], ['Stage', WORDS[job.stage]]]),
+    list([['Model', job.model], ['Price', price(job, 'unknown')], ['Earlier tries', job.earlier || job.earlier_units ? amount(job.earlier || undefined, job.earlier_units || undefined) : undefined], ['Stage', WORDS[job.stage]]]),
     (job.params || []).length ? make('h3', {}, 'Parameters') : '', list(job.params || []),
     make('h3', {}, 'Times'),
     list([['Accepted', job.submitted ? clock(job.submitted) : 'not yet'], ['In the queue', wait ? 'about ' + span(wait) : undefined], ['Seen ready', job.took !== undefined ? `after ${span(job.took)}` : undefined],
