@@ -141,7 +141,9 @@ def _whole(folder: Path) -> Iterator[World]:
                 "INSERT INTO jobs (id, run, folder, asked, stage, polls) "
                 "SELECT 'planned', 1, 1, asked, 'planned', 0 FROM jobs WHERE id='saved'"
             )
-            db.execute("INSERT INTO attempts VALUES (1, 'av-2a610eaef8a7-x', 'gen-9', 'ac', 1.7e9, 1.8e9, 'failed', 0)")
+            db.execute(
+                "INSERT INTO attempts VALUES (1, 'av-2a610eaef8a7-x', 'gen-9', 'ac', 1.7e9, 1.8e9, 'failed', 0, NULL)"
+            )
             db.execute("INSERT INTO facts VALUES ('upload:abc', '{\"url\": \"s3://b/p/abc\"}')")
             db.execute("INSERT INTO found VALUES ('av-ffffffffffff', 'gen-77')")
         db.close()
