@@ -44,6 +44,7 @@ class _Tracing:
         self._run = run
         self._sent: dict[str, float | None] = {}
         self._refused = 0
+        self._spent: dict[str, float] = {}
 
     def __call__(self, entry: Entry) -> None:
         """Take notice of a step of a job."""
@@ -51,6 +52,11 @@ class _Tracing:
         if (refused := self._run.stats.refused.total()) > self._refused:
             self._meters["refusals"].add(refused - self._refused)
             self._refused = refused
+        # As the run counts it: by what an ended job has cost, a clip that is fetched again would be paid again.
+        model, dollars = entry.job.model, self._run.stats.of(entry.job).dollars
+        if (more := dollars - self._spent.get(model, 0.0)) > 0:
+            self._meters["spent"].add(more, {"aimlvideo.model": model})
+            self._spent[model] = dollars
         if now.stage is Stage.SUBMITTING:
             self._sent[job_id] = now.submitted_at
         elif (now.stage is Stage.READY and self._run.spec.folder is None) or now.stage in ENDED:
@@ -59,8 +65,6 @@ class _Tracing:
     def _ended(self, entry: Entry, sent: float | None) -> None:
         now, model = entry.progress, {"aimlvideo.model": entry.job.model}
         self._meters["polls"].add(now.polls, model)
-        if now.cost_usd is not None:
-            self._meters["spent"].add(now.cost_usd, model)
         if now.completed_at is not None and now.submitted_at is not None:
             ages = [abs(age) for age in now.ages_at_polls]
             # Below 0 where this machine's clock was set back meanwhile.
@@ -106,7 +110,7 @@ def _meters(provider: Any) -> dict[str, Any]:
         "lag": meter.create_histogram("aimlvideo.lag", "s", "from ready at the service until seen, about"),
         "polls": meter.create_counter("aimlvideo.polls", description="status checks of ended jobs"),
         "refusals": meter.create_counter("aimlvideo.refusals", description="answers that asked for patience"),
-        "spent": meter.create_counter("aimlvideo.spent", "USD", "what ended jobs were charged"),
+        "spent": meter.create_counter("aimlvideo.spent", "USD", "what was charged"),
     }
 
 

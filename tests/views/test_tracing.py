@@ -14,10 +14,13 @@ import pytest
 from aimlvideo import VideoClient, VideoJob
 from aimlvideo.core.jobs.job import Progress
 from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.errors import LinkDead
+from aimlvideo.pipeline import download
 from aimlvideo.pipeline.run import _log_step, _step_seconds
 from aimlvideo.sandbox import Behaviour, Sandbox
+from aimlvideo.shell.files.downloads import Clip
 from tests.cases import for_each
-from tests.fakes import MODEL, PRICE, FakeClient, FakeService, jobs, run_all
+from tests.fakes import JOB, MODEL, PRICE, FakeClient, FakeDownload, FakeService, jobs, quick_downloads, run_all
 
 KEY = "key-that-nobody-may-see"
 
@@ -91,6 +94,34 @@ async def test_the_lag_of_a_clip_is_half_the_time_since_it_was_last_seen_unfinis
     assert points["aimlvideo.lag"].sum == pytest.approx(15 / 2, abs=0.5)
     assert points["aimlvideo.polls"].value == 2
     assert points["aimlvideo.spent"].value == PRICE
+
+
+def spent_on(otel: Any, model: str) -> float:
+    (metrics,) = otel[1].get_metrics_data().resource_metrics[0].scope_metrics
+    points = (point for one in metrics.metrics if one.name == "aimlvideo.spent" for point in one.data.data_points)
+    return sum(point.value for point in points if point.attributes.get("aimlvideo.model") == model)
+
+
+async def test_a_paid_clip_is_spent_once_however_often_it_is_fetched(
+    otel: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Dead(FakeDownload):
+        async def fetch(self) -> Clip:
+            raise LinkDead("it is gone")
+
+    quick_downloads(monkeypatch)
+    model, live, service = "kling-video/v1.6/standard/image-to-video", download.Download, FakeService()
+    async with FakeClient(service) as client:
+        monkeypatch.setattr(download, "Download", Dead)
+        await run_all(client, jobs(1, {**JOB, "model": model}), output=tmp_path)
+        monkeypatch.setattr(download, "Download", live)
+        async with client.resume(tmp_path, retry_failed=True) as results:
+            (saved,) = [result async for result in results]
+        assert saved.path is not None
+        saved.path.unlink()
+        (again,) = (await run_all(client, jobs(1, {**JOB, "model": model}), output=tmp_path)).values()
+        assert (again.stage, again.cost_usd, len(service.posted_at)) == (Stage.SAVED, PRICE, 1)
+    assert spent_on(otel, model) == PRICE
 
 
 @pytest.mark.parametrize("loaded", ["", "opentelemetry.trace", "opentelemetry.metrics"])
