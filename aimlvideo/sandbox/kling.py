@@ -147,22 +147,24 @@ async def open_session(request: web.Request) -> web.Response:
 
 
 async def show_packs(request: web.Request) -> web.Response:
-    """Answer the packs of units that the account has."""
+    """Answer the packs of units that were bought in a time: the only one, which is good for a year, 300 days ago."""
     query = request.query
     if not (query.get("start_time", "").isdecimal() and query.get("end_time", "").isdecimal()):
         raise Refusal("invalid", message="start_time and end_time are needed, in milliseconds")
-    used = sum(task.price for task in _paid(request.app[WORLD]))
+    now, day = int(time.time() * 1000), 86_400_000
+    used, bought = sum(task.price for task in _paid(request.app[WORLD])), now - 300 * day
     pack = {
         "resource_pack_name": "Sandbox video pack",
         "resource_pack_id": "pack-1",
         "total_quantity": 1000.0,
         "remaining_quantity": max(1000.0 - used, 0.0),
-        "purchase_time": int(time.time() * 1000) - 86_400_000,
-        "effective_time": int(time.time() * 1000) - 86_400_000,
-        "invalid_time": int(time.time() * 1000) + 30 * 86_400_000,
+        "purchase_time": bought,
+        "effective_time": bought,
+        "invalid_time": now + 65 * day,
         "status": "online",
     }
-    return as_json({"code": 0, "message": "SUCCEED", "data": {"code": 0, "resource_pack_subscribe_infos": [pack]}})
+    packs = [pack] if int(query["start_time"]) <= bought <= int(query["end_time"]) else []
+    return as_json({"code": 0, "message": "SUCCEED", "data": {"code": 0, "resource_pack_subscribe_infos": packs}})
 
 
 def _paid(world: World) -> list[Generation]:

@@ -8,7 +8,7 @@ from typing import Any
 import jwt
 
 from tests.cases import for_each
-from tests.sandbox.http_client import KLING, PICTURE, TASK, visiting
+from tests.sandbox.http_client import KLING, PICTURE, TASK, Visitor, visiting
 
 CLIP, SOUND = "https://example.com/x.mp4", "https://example.com/x.mp3"
 FACE = {"face_id": "0", "sound_file": SOUND}
@@ -174,10 +174,20 @@ async def test_models_that_a_path_names_are_opened_by_no_token() -> None:
 
 async def test_the_official_account_has_packs_of_units() -> None:
     async with visiting() as visitor:
-        headers = {"Authorization": token()}
-        told = await visitor.get("/account/costs", headers=headers, start_time="1", end_time="2")
-        (pack,) = told.json["data"]["resource_pack_subscribe_infos"]
-        assert pack["remaining_quantity"] == 1000
+        packs = await _packs_bought(visitor, days_ago=400)
+        assert [pack["remaining_quantity"] for pack in packs] == [1000]
+
+
+async def test_the_official_account_lists_packs_by_when_they_were_bought() -> None:
+    async with visiting() as visitor:
+        assert await _packs_bought(visitor, days_ago=90) == []
+
+
+async def _packs_bought(visitor: Visitor, *, days_ago: int) -> list[dict[str, Any]]:
+    now = round(time.time() * 1000)
+    span = {"start_time": str(now - days_ago * 86_400_000), "end_time": str(now)}
+    told = await visitor.get("/account/costs", headers={"Authorization": token()}, **span)
+    return list(told.json["data"]["resource_pack_subscribe_infos"])
 
 
 async def test_faces_and_selections_are_sessions_before_a_task() -> None:

@@ -19,8 +19,9 @@ from aimlvideo.errors import Unclear
 
 LEDGER_ROWS = 500
 """Rows on a page of a ledger: the most that it takes."""
-COSTS_WINDOW = 90 * 86400.0
-"""Seconds back in which a pack was bought that is asked about."""
+COSTS_WINDOW = 400 * 86400.0
+"""Seconds back in which a pack was bought that is asked about: one that was bought before is not told, however much is
+left of it, and packs are good for as long as a year."""
 _PACKS_FIELDS = {
     "data.resource_pack_subscribe_infos": "a list",
     "data.resource_pack_subscribe_infos[].resource_pack_name": "text",

@@ -98,6 +98,14 @@ CODE_WORDS: dict[str, int | type[ServiceError]] = {
 }
 """What a gateway of the new-api family says in a word: the HTTP status that it stands for, or what it amounts to."""
 
+_CHARGES = (
+    ("final_unit_deduction",),
+    ("final_balance_deduction", "quota"),
+    ("final_balance_deduction",),
+    ("billing", "amount"),
+)
+"""Where a task says what it took: of a pack, or of the balance, whose currency not every answer names."""
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -111,6 +119,8 @@ class Task:
     reason: str | None
     units: float | None
     dollars: float | None
+    was_charged: bool
+    """Whether anything was taken for it, in whatever units or currency."""
     has_fields: bool
     """Whether the answer speaks of a task at all."""
     created_at: float = 0.0
@@ -186,7 +196,7 @@ class Task:
             created_at=self.created_at,
             content_refused=content_refused,
             refused_input=refused_input(self.reason or "") if content_refused else None,
-            never_ran=failed and not self.units and bool(_NO_SLOT.search(self.reason or "")),
+            never_ran=failed and not self.was_charged and bool(_NO_SLOT.search(self.reason or "")),
         )
 
 
@@ -359,8 +369,8 @@ def _task(layers: list[Body]) -> Task:
     created_at = next(
         (moment for layer in outward for name in CREATED_FIELDS if (moment := as_timestamp(layer.get(name)))), 0.0
     )
-    units, dollars = _units(outward), _charged(outward, "cash", "USD")
-    return Task(task_id, external, state, word.strip(), links, reason, units, dollars, has_fields, created_at)
+    word, units, dollars, taken = word.strip(), _units(outward), _charged(outward, "cash", "USD"), _was_charged(outward)
+    return Task(task_id, external, state, word, links, reason, units, dollars, taken, has_fields, created_at)
 
 
 def _content_page(task_id: str) -> str:
@@ -409,9 +419,15 @@ def _failure(layer: Body) -> Any:
     return layer.failure(surely_failed=state is State.FAILED and "code" not in layer)
 
 
+def _was_charged(layers: Iterable[Mapping[str, Any]]) -> bool:
+    return any(as_cost(amount) for layer in layers for place in _there(layer, _CHARGES) for amount in _at(layer, place))
+
+
 def _units(layers: Sequence[Mapping[str, Any]]) -> float | None:
+    """Return the units that a task took; None where that is not said, or where 0 of them is not what it cost."""
     stated = next((units for one in layers if (units := as_cost(one.get("final_unit_deduction"))) is not None), None)
-    return _charged(layers, "unit", None) if stated is None else stated
+    is_all = stated or (stated is not None and not _was_charged(layers))
+    return stated if is_all else _charged(layers, "unit", None)
 
 
 def _charged(layers: Iterable[Mapping[str, Any]], charge_type: str, currency: str | None) -> float | None:

@@ -434,6 +434,12 @@ def test_a_key_that_is_not_accepted_is_told_from_an_account_without_money(body: 
         ({"billing": [{"charge_type": "unit", "amount": "2"}]}, True),
         ({"final_unit_deduction": "0"}, False),
         ({"billing": []}, False),
+        ({"billing": [{"amount": "0"}]}, False),
+        ({"billing": [{"charge_type": "cash", "amount": "0.2", "currency": "USD"}]}, True),
+        ({"billing": [{"charge_type": "cash", "amount": "2", "currency": "CNY"}]}, True),
+        ({"final_unit_deduction": "0", "final_balance_deduction": {"quota": "0.6", "list_price": "0.7"}}, True),
+        ({"final_balance_deduction": 0.6}, True),
+        ({"final_unit_deduction": "0", "final_balance_deduction": {"quota": "0", "list_price": "0.7"}}, False),
     ],
 )
 def test_a_task_that_was_billed_did_run_whatever_its_reason_says(fields: Any, ran: bool) -> None:

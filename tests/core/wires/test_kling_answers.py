@@ -287,6 +287,9 @@ def test_no_channel_for_a_model_is_this_model_s_fault_not_the_service_away() -> 
         ({"billing": [{"charge_type": "unit", "amount": "2", "currency": ""}]}, 2.0),
         ({"billing": [{"charge_type": "cash", "amount": "2"}]}, None),
         ({"final_unit_deduction": "many"}, None),
+        ({"final_unit_deduction": "0", "final_balance_deduction": {"quota": "0.6", "list_price": "0.7"}}, None),
+        ({"final_unit_deduction": "2", "final_balance_deduction": {"quota": "0.6", "list_price": "0.7"}}, 2.0),
+        ({"final_unit_deduction": "0", "final_balance_deduction": {"quota": "0", "list_price": "0"}}, 0.0),
         ({}, None),
     ],
 )
