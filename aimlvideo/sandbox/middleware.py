@@ -98,6 +98,8 @@ def _refuse(world: World, request: web.Request, refusal: Refusal) -> web.Respons
 
 def _aiml_error(request: web.Request, refusal: Refusal) -> web.Response:
     status = refusal.status or refusal.words.status
+    if refusal.kind == "out of credits":
+        return as_json(_no_credits(request, refusal.words.message), status)
     request_id = secrets.token_urlsafe(15)
     body: dict[str, Any] = {
         "message": refusal.message or refusal.words.message,
@@ -109,6 +111,18 @@ def _aiml_error(request: web.Request, refusal: Refusal) -> web.Response:
     if refusal.details:
         body["errors"] = refusal.details
     return as_json(body, status, _retry_after(refusal))
+
+
+def _no_credits(request: web.Request, message: str) -> dict[str, Any]:
+    """Return the body of this refusal as it was recorded: it has another shape than the documented one of errors."""
+    return {
+        "title": "Forbidden",
+        "status": 403,
+        "message": message,
+        "instance": f"{request.path}?",
+        "timestamp": iso(time.time()),
+        "error": {"name": "ForbiddenException", "message": message, "data": {"kind": "err_insufficent_credits"}},
+    }
 
 
 def _kling_error(world: World, refusal: Refusal) -> web.Response:

@@ -21,6 +21,8 @@ async def test_the_balance_falls_as_clips_complete_and_at_zero_nothing_is_accept
         assert (await visitor.get("/v2/billing")).json == {"current_balance": pytest.approx(-0.2), "currency": "USD"}
         refused = await visitor.submit()
         assert (refused.status, refused.json["message"][:26]) == (403, "You've run out of credits.")
+        assert (refused.json["title"], refused.json["status"]) == ("Forbidden", 403)
+        assert refused.json["error"]["data"] == {"kind": "err_insufficent_credits"}
 
 
 async def test_the_ledger_is_paged_by_cursor_and_names_each_generation_once() -> None:

@@ -24,6 +24,7 @@ from aimlvideo.core.wires.answers import (
     NO_METHOD,
     NO_REASON,
     PROXY_REFUSED,
+    SAYS_NOTHING,
     STATUS_FIELDS,
     TOO_LARGE,
     Body,
@@ -40,6 +41,7 @@ from aimlvideo.core.wires.base import Generation, PathOf
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.json_fields import as_cost, as_id, as_number, as_text
 from aimlvideo.core.wires.refusals import (
+    cannot_pay,
     nameless,
     refusals_in_words,
     refuse_mixed_up,
@@ -199,7 +201,7 @@ def _error_of(  # noqa: PLR0911 - a table: one line a status
         case _ if status in _REFUSALS:
             advice = ". Top up, then run again" if status == 402 else ""
             return Refused(f"{_REFUSALS[status]} ({status}): {message}{advice}", wrong_key=status == 401, **about)
-        case 403 if "credit" in message.lower() or "balance" in message.lower():
+        case 403 if "credit" in message.lower() or "balance" in message.lower() or cannot_pay(message):
             return Refused(f"the account is out of credits (403): {message}. Top up, then run again", **about)
         case 403:
             return _content_refusal(message, about) or Refused(
@@ -247,9 +249,12 @@ def _cost_of(body: Mapping[str, Any], headers: Mapping[str, str]) -> float | Non
 def _is_about_the_check(body: Body, word: str, generation_id: str) -> bool:
     """Tell whether an answer says that our question failed: it names no generation, or something else without a status.
 
-    A refusal of content is always that of a generation.
+    The state "unknown" of an empty id is such an answer: ours was lost on the way to the service behind this one. A
+    refusal of content is always that of a generation.
     """
-    is_another_one = not word and _id(body) not in (None, generation_id) and body.failure()
+    named = _id(body) or ("" if word and "id" in body else None)
+    says_nothing = not word or word.lower() in SAYS_NOTHING
+    is_another_one = says_nothing and named not in (None, generation_id) and body.failure()
     # The words last: to look through all of them takes longer than to read the rest of a status check.
     is_about_another = body.fails_the_check() or bool(is_another_one)
     return is_about_another and not body.links()[0] and not refuses_content(_all_words(body))

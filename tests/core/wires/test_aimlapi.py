@@ -176,6 +176,15 @@ def test_without_a_link_a_reason_is_the_end_and_no_reason_is_not_finished_yet(wo
     assert WIRE.parse_status(answer({**body, "error": None}), "gen-1").state is State.RENDERING
 
 
+@for_each("named", ["", None, "gen-2"], ids=repr)
+def test_an_unknown_state_of_another_or_no_generation_is_about_the_question(named: str | None) -> None:
+    words = {"name": "Error", "message": "invalid params, task_id cannot by empty"}
+    body = {"id": named, "status": "unknown", "error": words}
+    with pytest.raises(Unclear, match=r"about no generation.*task_id cannot by empty"):
+        WIRE.parse_status(answer(body), "gen-1")
+    assert WIRE.parse_status(answer({**body, "id": "gen-1"}), "gen-1").state is State.FAILED
+
+
 def test_a_word_that_goes_on_goes_on_whatever_stands_beside_it() -> None:
     assert (
         WIRE.parse_status(answer({"status": "generating", "error": "slow", "video": VIDEO}), "g").state
@@ -362,7 +371,12 @@ def test_a_status_says_whether_the_same_request_may_be_sent_again(
 
 @for_each(
     ("message", "advice"),
-    [(NO_CREDITS, "Top up"), ("Insufficient balance", "Top up"), ("Not allowed", "does not allow this")],
+    [
+        (NO_CREDITS, "Top up"),
+        ("Insufficient balance", "Top up"),
+        ("You've run out of funds", "out of credits .*Top up"),
+        ("Not allowed", "does not allow this"),
+    ],
 )
 def test_an_account_that_is_empty_is_told_from_what_is_not_allowed(message: str, advice: str) -> None:
     with pytest.raises(Refused, match=advice):
