@@ -6,7 +6,7 @@ import logging
 import re
 import warnings
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from subprocess import SubprocessError
 from typing import Any, NamedTuple, TypeVar
 
@@ -83,13 +83,33 @@ class Database(NamedTuple):
 
         What goes wrong with it in the block is raised as `statement_errors` does.
         """
-        try:
-            connection = psycopg.connect(self._conninfo(), autocommit=True)
-            connection.execute(SESSION)
-        except psycopg.Error as error:
-            raise self.error(error) from None
-        with connection, self.statement_errors():
+        with ExitStack() as stack:
+            try:
+                connection = stack.enter_context(psycopg.connect(self._conninfo(), autocommit=True))
+                connection.execute(SESSION)
+                self._refuse_lent_session(connection)
+            except psycopg.Error as error:
+                raise self.error(error) from None
+            stack.enter_context(self.statement_errors())
             yield connection
+
+    def _refuse_lent_session(self, connection: psycopg.Connection[Any]) -> None:
+        """Raise SettingsError where a pooler lends its connections for the time of one transaction.
+
+        What a session is told (LISTEN, locks, prepared statements) then stays with somebody else. It is seen by the
+        process that answers: a pooler's is not the one that was connected to, and serves two of us, or changes.
+        """
+        process = _serving_process(connection)
+        if process == connection.info.backend_pid:
+            return
+        with psycopg.connect(self._conninfo(), autocommit=True) as other:
+            is_lent = _serving_process(other) == process or _serving_process(connection) != process
+        if is_lent:
+            raise SettingsError(
+                "the database is reached by a pooler that lends a connection for one transaction (as pgbouncer does "
+                "with pool_mode = transaction, and the pooled address of a provider): expected a session of our own, "
+                "for LISTEN and locks. Name the database's direct address, or a pooler's with pool_mode = session"
+            )
 
     @contextmanager
     def statement_errors(self) -> Iterator[None]:
@@ -152,6 +172,12 @@ class Database(NamedTuple):
         if password:
             text = text.replace(str(password), "...")
         return re.sub(r"(//[^/@:\s]*):[^@\s]*@", r"\1:...@", re.sub(r"(password\s*=\s*)\S+", r"\1...", text))
+
+
+def _serving_process(connection: psycopg.Connection[Any]) -> int:
+    """Return the number of the server's process that answers."""
+    [(process,)] = connection.execute("SELECT pg_backend_pid()").fetchall()
+    return int(process)
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import CalledProcessError
@@ -17,7 +17,7 @@ import pytest
 
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.errors import DatabaseAway
+from aimlvideo.errors import DatabaseAway, SettingsError
 from aimlvideo.shell.journal import postgres_connection
 from aimlvideo.shell.journal.postgres import PostgresJournal
 from aimlvideo.shell.journal.postgres_connection import resolved_dsn
@@ -236,6 +236,42 @@ async def test_a_connection_to_a_server_that_has_become_read_only_is_not_used_ag
         async with postgres_connection.pooled_connection(pool):
             raise error
     assert connection.is_closed is is_closed
+
+
+@dataclass
+class Pooled:
+    """A connection through a pooler, which takes a name of its own for the process; it gives these, one a question."""
+
+    processes: list[int]
+    info = SimpleNamespace(backend_pid=1)
+
+    def __enter__(self) -> Pooled:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def execute(self, statement: str) -> Pooled:
+        self.statement = statement
+        return self
+
+    def fetchall(self) -> list[tuple[int]]:
+        assert self.statement == "SELECT pg_backend_pid()"
+        return [(self.processes.pop(0),)]
+
+
+@for_each(
+    ("first", "second", "lent"),
+    [([7, 7], [7], True), ([7, 8], [9], True), ([7, 7], [8], False)],
+    ids=["one process for two connections", "another one each time", "one of its own for each"],
+)
+def test_a_pooler_is_refused_where_it_lends_its_connections_for_one_transaction(
+    monkeypatch: pytest.MonkeyPatch, first: list[int], second: list[int], lent: bool
+) -> None:
+    connections = iter([Pooled(first), Pooled(second)])
+    monkeypatch.setattr(psycopg, "connect", lambda *_, **__: next(connections))
+    said = pytest.raises(SettingsError, match=r"expected a session of our own.*pool_mode = session")
+    with said if lent else nullcontext(), postgres_connection.Database("postgresql://pooler/clips").sync_connection():
+        assert not lent
 
 
 @pytest.mark.parametrize(
