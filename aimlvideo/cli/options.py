@@ -254,8 +254,9 @@ def read_secret(option: str, name: str, content: str) -> str:
     try:
         with Path(name).expanduser().open(encoding="utf-8") as file:
             secret = file.read(LONGEST_SECRET)
-    except (OSError, ValueError, RuntimeError) as error:  # ValueError: no text, or a NUL; RuntimeError: no such home
-        reason = getattr(error, "strerror", None) or "it is not text"
+    except (OSError, ValueError, RuntimeError) as error:  # ValueError: no text, or a NUL
+        no_home = "that home folder is not known" if isinstance(error, RuntimeError) else None
+        reason = getattr(error, "strerror", None) or no_home or "it is not text"
         raise UsageError(f"{option}{name[:200]} cannot be read: {reason}; {expected}") from None
     if not secret.strip() or len(secret) == LONGEST_SECRET:
         raise UsageError(f"{option}{name[:200]} is {'too long' if secret.strip() else 'empty'}: {expected}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from platformdirs import user_cache_path, user_state_path
@@ -15,12 +17,12 @@ NOWHERE = Path(os.devnull) / "nowhere"
 
 def cache_folder() -> Path:
     """Return where is kept what can be had again; NOWHERE for a user without a home folder."""
-    return _absolute(user_cache_path("aimlvideo"))
+    return _absolute(user_cache_path)
 
 
 def state_folder() -> Path:
     """Return where is kept what was learned; NOWHERE for a user without a home folder."""
-    return _absolute(user_state_path("aimlvideo"))
+    return _absolute(user_state_path)
 
 
 def lasting_folder(what: str) -> Path:
@@ -30,6 +32,10 @@ def lasting_folder(what: str) -> Path:
     return folder
 
 
-def _absolute(folder: Path) -> Path:
-    # Without a home, or with one that is a relative path, it would be another folder wherever a command is given.
-    return folder if folder.is_absolute() else NOWHERE
+def _absolute(user_path: Callable[[str], Path]) -> Path:
+    # Without a home, or with one that is a relative path, it would be another folder wherever a command is given: some
+    # releases of platformdirs return that, others raise RuntimeError.
+    with suppress(RuntimeError):
+        if (folder := user_path("aimlvideo")).is_absolute():
+            return folder
+    return NOWHERE

@@ -179,7 +179,7 @@ def test_a_key_is_read_from_a_file_that_no_list_of_processes_shows(tmp_path: Pat
         ("/dev/null", "empty: expected a file that has the DSN"),
         ("/dev", "Is a directory"),
         ("a\0b", "it is not text"),
-        ("~nobody-here/dsn", "it is not text"),
+        ("~nobody-here/dsn", "that home folder is not known"),
     ],
 )
 def test_a_file_of_a_secret_that_is_none_is_refused(name: str, message: str) -> None:

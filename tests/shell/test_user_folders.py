@@ -15,15 +15,20 @@ from aimlvideo.shell.state.catalog_cache import CatalogCache, known_catalog
 from aimlvideo.shell.state.learned_durations import LearnedDurations
 from tests.cases import for_each
 
+UNKNOWN = "a number that the system has no user for, as in a container"
+
 
 def live_in(home: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.chdir(folder)
     for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", home)
+    if home == UNKNOWN:
+        monkeypatch.delenv("HOME")
+        monkeypatch.setattr(os, "getuid", lambda: 54321)
 
 
-@for_each("home", [os.devnull, "relative", "/proc/nowhere"])
+@for_each("home", [os.devnull, "relative", "/proc/nowhere", UNKNOWN])
 def test_without_a_home_folder_the_shipped_catalogue_holds_and_nothing_is_left_here(
     tmp_path: Path, home: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
