@@ -38,7 +38,7 @@ from aimlvideo.core.wires.answers import (
 from aimlvideo.core.wires.base import Generation
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.core.wires.json_fields import as_cost, as_id, as_text, as_timestamp
-from aimlvideo.core.wires.refusals import cannot_pay, nameless, refused_input, refuses_content
+from aimlvideo.core.wires.refusals import cannot_pay, nameless, refused_input, refuses_content, unpaid
 from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unavailable, Unclear
 
 MAX_LAYERS = 6
@@ -68,6 +68,8 @@ LEAST_PAUSE = 1.0
 """Seconds: gateways say "too fast" without a `Retry-After`, or with one of 0."""
 LASTING_CODES = frozenset({1000, 1001, 1002, 1003, 1004, 1100, 1101, 1102, 1103, 1304})
 """Key, account, arrears, address: waiting never cures these."""
+UNPAID_CODES = (1101, 1102)
+"""In arrears; a pack that is used up or has expired."""
 REJECTED_CODES = frozenset({1200, 1201, 1202, 1203, 1300, 1301})
 """This request is wrong, under whatever HTTP status."""
 CONTENT_CODES = frozenset({1300, 1301})
@@ -234,7 +236,7 @@ def _as_error(answer: Answer, request_id: str | None) -> ServiceError:
     if isinstance(meaning, int):
         return Rejected(text, status=meaning, code=code, request_id=request_id)
     if meaning is not None:
-        return _with_input(meaning(text, status=status, code=code, request_id=request_id), message)
+        return _completed(meaning(text, status=status, code=code, request_id=request_id), f"{word} {message}")
     if code is None and (advice := _advice(answer, message, request_id)):
         wrong_key = answer.status == 401 and not cannot_pay(message)
         return Refused(f"{text}. {advice}", status=answer.status, request_id=request_id, wrong_key=wrong_key)
@@ -249,7 +251,7 @@ def _as_error(answer: Answer, request_id: str | None) -> ServiceError:
         error.status = 404
     if code in CONTENT_CODES or (_is_about_this_request(error) and refuses_content(f"{word} {message}")):
         error = ContentRefused(text, status=status, code=code, request_id=request_id)
-    return _with_input(error, message)
+    return _completed(error, message)
 
 
 _ITSELF = "Kling itself is --service kling-official"
@@ -274,10 +276,12 @@ def _is_about_this_request(error: ServiceError) -> bool:
     return isinstance(error, Rejected) and error.status != 404
 
 
-def _with_input(error: ServiceError, message: str) -> ServiceError:
+def _completed(error: ServiceError, words: str) -> ServiceError:
+    """Return an error with what its words say beside its kind: which input they refuse, or that nobody paid."""
     if isinstance(error, ContentRefused):
-        error.field = refused_input(message)
-    return error
+        error.field = refused_input(words)
+    is_unpaid = isinstance(error, Refused) and (error.code in UNPAID_CODES or cannot_pay(words))
+    return unpaid(str(error), error) if is_unpaid else error
 
 
 def _by_number(text: str, status: int, code: int | None, wait: float | None, request_id: str | None) -> ServiceError:

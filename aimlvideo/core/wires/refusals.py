@@ -153,7 +153,7 @@ def refusals_in_words(request_id: str) -> Iterator[None]:
             about = {"status": error.status, "code": error.code, "request_id": error.request_id}
             raise Refused(str(error), wrong_key=True, **about) from error
         if cannot_pay(str(error)):
-            raise _unpaid(str(error), error) from error
+            raise unpaid(str(error), error) from error
         raise
 
 
@@ -167,7 +167,7 @@ def nameless(problem: str, answer: Answer, request_id: str | None) -> ServiceErr
     # Half an answer may have lost the id behind its words: what was cut is unclear, whatever its beginning says.
     is_entire = answer.status < 300 and (answer.json() is not None or not answer.body.lstrip().startswith((b"{", b"[")))
     if is_entire and cannot_pay(words):
-        return _unpaid(f"the service says: {words}", Unclear(words, **about))
+        return unpaid(f"the service says: {words}", Unclear(words, **about))
     # Not for a submission: a gateway that says "too fast" may have accepted it all the same.
     if is_entire and request_id is None and (passed := passed_limit(words)):
         return Busy(f"the service says: {words}", limit=passed, **about)
@@ -177,7 +177,8 @@ def nameless(problem: str, answer: Answer, request_id: str | None) -> ServiceErr
     return Unclear(f"{problem}; it says: {words}" if words else problem, **about)
 
 
-def _unpaid(text: str, error: ServiceError) -> Refused:
+def unpaid(text: str, error: ServiceError) -> Refused:
+    """Return the refusal of an account that cannot pay, with what to do."""
     about: dict[str, Any] = {"status": error.status, "code": error.code, "request_id": error.request_id}
     return Refused(f"the account cannot pay: {text}. Top up, then run again", **about)
 

@@ -79,6 +79,22 @@ def test_an_error_word_of_new_api_is_a_refusal_or_a_doubt(
     assert shown in str(caught.value)
 
 
+@for_each(
+    ("body", "status"),
+    [
+        ({"code": 1101, "message": "Account is in arrears"}, 429),
+        ({"code": 1102, "message": "Account balance not enough"}, 429),
+        ({"code": 1102, "message": "Resource pack depleted or expired"}, 200),
+        ({"code": "insufficient_user_quota", "message": "用户额度不足", "data": None}, 403),
+        ({"error": {"message": "Payment required"}}, 402),
+    ],
+)
+def test_an_account_that_cannot_pay_is_told_to_be_topped_up(body: dict[str, Any], status: int) -> None:
+    with pytest.raises(Refused, match=r"Top up, then run again$") as caught:
+        WIRE.parse_submission(answer(body, status), "av-1")
+    assert (caught.value.wrong_key, str(caught.value).count("Top up")) == (False, 1)
+
+
 def test_a_task_that_new_api_does_not_know_is_not_found() -> None:
     with pytest.raises(Rejected) as caught:
         WIRE.parse_status(answer({"code": "task_not_exist", "message": "task_not_exist", "data": None}, 400), "t-1")
