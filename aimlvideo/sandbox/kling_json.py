@@ -21,6 +21,8 @@ _REASONS = {
     "overloaded": "1303: parallel task over resource pack limit",
 }
 
+_OF_ANOTHER = ("kling/video-extend", "kling/lip-sync")
+"""The wires of tasks that show the video of which they make another one."""
 LISTED = "kling/tasks"
 """The wire of tasks whose model a path names."""
 
@@ -39,6 +41,9 @@ def as_task(behaviour: Behaviour, generation: Generation, phase: Phase, host: st
         "updated_at": created
         + round(1000 * ((generation.ended_at or generation.queued_until) - generation.accepted_at)),
     }
+    if generation.wire in _OF_ANOTHER:
+        parent = {"id": "parent-0", "url": f"http://{host}/files/parent.mp4", "duration": "5"}
+        task["task_info"]["parent_video"] = parent
     if phase == "completed":
         task["task_result"] = {"videos": [_video(behaviour, generation, host)]}
         if behaviour.odd_fields:

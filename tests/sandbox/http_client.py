@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -65,7 +66,9 @@ class Visitor:
     async def task_end(self, task_id: str, kind: str = "text2video") -> Reply:
         while True:
             reply = await self.get(f"{KLING}{kind}/{task_id}")
-            if "succe" in str(reply.json).lower().replace('succeed"', "") and "http" in str(reply.json):
+            # A task that is under way has a link, too, where it is made of another video.
+            shown = re.sub("'parent_video': {.*?}", "", str(reply.json))
+            if "succe" in shown.lower().replace('succeed"', "") and "http" in shown:
                 return reply
             if "fail" in str(reply.json["data"].get("task_status", reply.json["data"].get("status"))).lower():
                 return reply

@@ -166,6 +166,14 @@ async def test_a_wrong_body_for_a_model_that_a_path_names_is_refused_by_field(
         assert visitor.sandbox.stats()["accepted"] == 0
 
 
+@for_each("kind", ["video-extend", "lip-sync", "text2video"])
+async def test_a_task_that_makes_a_video_of_another_one_shows_that_too(kind: str) -> None:
+    async with visiting(kling_http_200=0.0) as visitor:
+        accepted = await visitor.post(KLING + kind, BODIES[kind])
+        shown = (await visitor.get(f"{KLING}{kind}/{accepted.json['data']['task_id']}")).json["data"]
+        assert ("parent_video" in shown["task_info"]) == (kind != "text2video")
+
+
 async def test_models_that_a_path_names_are_opened_by_no_token() -> None:
     async with visiting(kling_pairs=(PAIR,), kling_http_200=0.0) as visitor:
         asked = await visitor.get("/tasks", headers={"Authorization": token()}, task_ids="nobody")

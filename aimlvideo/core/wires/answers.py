@@ -154,8 +154,9 @@ _LINK = re.compile(r"\s*([a-z][a-z0-9+.-]*:|/|\\\\|[^\s]+\.(mp4|mov|webm|m4v)\b)
 _WEB_LINK = re.compile(r"\s*https?://\S+\s*$", re.IGNORECASE)
 _VIDEO_FILE = re.compile(r"\s*https?://[^\s?#]+\.(mp4|mov|webm|m4v)([?#]\S*)?\s*$", re.IGNORECASE)
 _NOT_THE_CLIP = (
-    r"(?i)input|request|param|argument|prompt|payload|option|(?<!re)source|refer|image|frame|callback|hook|audio|sound|voice"
-    r"|subtitle|thumb|cover|poster|preview|watermark|animat|gif|error|fail|reason|message|document|status"
+    r"(?i)input|request|param|argument|prompt|payload|option|task_?info|parent|(?<!re)source|refer|image|frame|callback"
+    r"|hook|audio|sound|voice|subtitle|thumb|cover|poster|preview|watermark|animat|gif|error|fail|reason|message"
+    r"|document|status"
 )
 """In names of what a request had, or of what accompanies a clip."""
 

@@ -173,6 +173,14 @@ def test_a_clip_that_is_surely_there_is_found_in_unusual_places(wire: Wire, body
 
 
 @both
+@for_each("place", ["task_info", "taskInfo", "clips"])
+def test_the_video_that_a_clip_was_made_of_is_not_taken_for_it(wire: Wire, place: str) -> None:
+    body = {"task_id": "g-1", "task_status": "succeed", "task_result": {"videos": []}}
+    made_of = {"parent_video": {"id": "v-1", "url": OTHER, "duration": "5"}}
+    assert wire.parse_status(answer({**body, place: made_of}), "g-1").state is State.RENDERING
+
+
+@both
 @for_each(
     "behind",
     [b"\n<!-- served by a proxy -->", b'\n{"id": "g-2"}', b', "of": ' + b"9" * 5000 + b"}"],
