@@ -149,13 +149,17 @@ class AgentTools:
         # No journal has half a surrogate pair, and none can be asked for it.
         record = self._journal.find(job_id) if is_writable(job_id) else None
         if record is None:
-            raise self._errors.get(job_id) or UsageError(f"there is no job {job_id!r} in {self._folder}")
+            raise self._errors.get(job_id) or UsageError(
+                f"there is no job {job_id!r} in {self._folder}: expected the id that `submit` returned"
+            )
         job, progress = record
         row = Result.of(job, progress, self._folder).row()
         error = progress.error or (None if progress.stage in ENDED else self._errors.get(job_id))
+        file = progress.file if progress.stage is Stage.SAVED else None
         facts = {
             **{name: row[name] for name in ("id", "model", "stage", "generation_id", "cost_usd", "submitted_at")},
-            "file": str(self._folder / progress.file) if progress.stage is Stage.SAVED and progress.file else None,
+            # Whole: a caller does not know in which folder this process was started.
+            "file": str(self._start / self._folder / file) if file else None,
             "error": str(error) if error else None,
             "advice": failure_advice(error) if error else None,
         }
@@ -181,7 +185,9 @@ class AgentTools:
         stage = self.status(job_id)["stage"]
         record = self._journal.find(job_id)
         if record is None or stage != Stage.SAVED or record.progress.file is None:
-            raise UsageError(f"job {job_id!r} has no saved clip: {stage}")
+            raise UsageError(
+                f"job {job_id!r} has no saved clip: it is {stage}, expected saved (`wait` says when it is)"
+            )
         needs_video("a picture of a clip")
         return await anyio.to_thread.run_sync(frame_jpeg, self._folder / record.progress.file, PICTURE_SIDE)
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import FileIO
+from threading import Thread
 from typing import Any
 
+import anyio
 from mcp.server.mcpserver import Image, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
@@ -14,6 +18,7 @@ from mcp.types import ToolAnnotations
 from aimlvideo import __version__
 from aimlvideo.cli.agent_tools import MAX_WAIT, AgentTools
 from aimlvideo.errors import VideoError
+from aimlvideo.shell.task_groups import task_group
 
 INSTRUCTIONS = f"""\
 Makes video clips with hosted models. Every clip costs real money; a clip takes 10 seconds to 9 minutes.
@@ -32,8 +37,45 @@ BUYS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_
 
 
 async def serve(tools: AgentTools) -> None:
-    """Speak the protocol on standard input and output until the caller hangs up."""
-    await _server_of(tools).run_stdio_async()
+    """Speak the protocol on standard input and output until the caller hangs up, or this is cancelled."""
+    with _input_that_can_end() as caller:
+        async with task_group(wait=True) as tasks:
+
+            async def speak() -> None:
+                await _server_of(tools).run_stdio_async()
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(speak)
+            tasks.start_soon(_hang_up_when_cancelled, caller)
+
+
+@contextmanager
+def _input_that_can_end() -> Iterator[FileIO]:
+    """Have standard input come through a pipe, and give the pipe's writing end: closing it is the end of the input.
+
+    The library reads in a thread that it waits for, so that a signal would end nothing while a caller says nothing.
+    """
+    caller, (reader, writer) = os.dup(0), os.pipe()
+    os.dup2(reader, 0)
+    os.close(reader)
+    with FileIO(writer, "wb") as pipe:
+        # Nobody waits for this one, and it holds no lock while it reads: it ends with the process.
+        Thread(target=_pass_on, args=(caller, pipe), daemon=True).start()
+        yield pipe
+
+
+def _pass_on(caller: int, pipe: FileIO) -> None:
+    """Copy what a caller says into a pipe, until it hangs up or the pipe is closed."""
+    with suppress(OSError, ValueError), pipe:
+        while said := os.read(caller, 65536):
+            pipe.write(said)
+
+
+async def _hang_up_when_cancelled(pipe: FileIO) -> None:
+    try:
+        await anyio.sleep_forever()
+    finally:
+        pipe.close()
 
 
 def _server_of(tools: AgentTools) -> MCPServer[Any]:

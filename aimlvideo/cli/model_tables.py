@@ -104,13 +104,13 @@ class ModelFilter:
         prices: Mapping[str, Pricing] = _NO_PRICES,
         times: Mapping[str, Durations] = _NO_TIMES,
     ) -> list[_ModelRow]:
-        """Return those of these models that have all `words` in their id, aliases or developer, by developer and id.
+        """Return the models that have all `words` in id, aliases, developer or what they take, by developer and id.
 
         Signs and case make no difference ("kling 1.6" finds `kling-video/v1.6/...`); where a word stands nowhere, the
         nearest one that does is taken for it.
         """
         models = sorted(catalog, key=lambda model: (model.service, model.developer, model.id))
-        texts = {model.id: " ".join((model.developer, model.id, *model.aliases)).lower() for model in models}
+        texts = {model.id: " ".join(_words(model)).lower() for model in models}
         # Nobody remembers where an id has its slashes, dashes and dots.
         squeezed = {name: _letters(text) for name, text in texts.items()}
         vocabulary = {part for text in texts.values() for part in PARTS.findall(text)}
@@ -129,6 +129,13 @@ class ModelFilter:
             and (not self.audio or _has_sound(model))
             and (self.max_price is None or _costs_at_most(self.max_price, model, pricing))
         )
+
+
+def _words(model: Model) -> Iterator[str]:
+    """Give what a model may be looked for by. That it takes text tells it from none, and would blur text-to-video."""
+    yield from (model.developer, model.id, *model.aliases)
+    yield from (kind for kind in _inputs(model) if kind != "text")
+    yield from ("audio", "sound") if _has_sound(model) else ()
 
 
 PARTS = re.compile(r"[a-z0-9.]+")
@@ -285,5 +292,5 @@ def known_model(catalog: Catalog, name: str) -> Model:
     if (model := catalog.find(name)) is not None:
         return model
     near = ", ".join(catalog.nearest(name))
-    hint = f": did you mean {near}?" if near else "; list them: aimlvideo models"
-    raise UsageError(f"there is no model {name!r}{hint}")
+    hint = f"did you mean {near}?" if near else "expected one that `aimlvideo models` lists"
+    raise UsageError(f"there is no model {name!r}: {hint}")

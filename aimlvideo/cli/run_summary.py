@@ -169,8 +169,8 @@ class RunSummary:
         for line in self.lines():
             terminal.say(line)
 
-    def advice(self, halted: VideoError | None, command: str, place: str, retry: str) -> str:
-        """Return what to do next: `command` goes on, `retry` tries failed jobs again; `place` has the clips."""
+    def advice(self, halted: VideoError | None, command: str, retry: str) -> str:
+        """Return what to do next, empty where nothing is: `command` goes on, `retry` tries failed jobs again."""
         if isinstance(halted, Refused):
             # Where nothing is left but what has failed, the command alone would do nothing.
             only_failed = self.exit_code == SOME_FAILED and self.failed.count
@@ -185,7 +185,7 @@ class RunSummary:
             again = f"To try the failed ones again: {retry}" if self.failed.count else ""
             why = str(halted) if halted and again else ""
             return ". ".join(part for part in (change, why, again) if part)
-        return f"the clips are in {place}"
+        return ""
 
     def _last_words(self, now: float) -> Iterator[str]:
         """Say what the service last said of the generations under way, the unknown words first, and when."""

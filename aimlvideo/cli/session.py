@@ -175,14 +175,16 @@ class RunSession:
             summary = RunSummary.of(journal, self.options.output, run=self.run)
             going_on = _command_to_go_on(halted, dollars_to_go_on(journal, self._to_buy(journal)))
             is_sandbox = bool(journal.fact(SANDBOX))
-        place = self.options.store or str(self.options.output)
         for line in (*summary.lines(), *self.reasons.lines()):
             self.terminal.say(line)
         if is_sandbox:
             self.terminal.say("made by the embedded sandbox: test pictures, and nothing was paid")
         if self.options.store is None:
             _leave_page(self.options.output, self.terminal, hurried=hurried)
-        self.terminal.say(summary.advice(halted, going_on, place, _retry_command(going_on, self.options.output)))
+        if advice := summary.advice(halted, going_on, _retry_command(going_on, self.options.output)):
+            self.terminal.say(advice)
+        elif self.options.store is not None:
+            self.terminal.say(f"the clips are in {self.options.store}")
         return summary.exit_code
 
 

@@ -290,6 +290,18 @@ async def test_an_id_that_cannot_be_written_is_that_of_no_job(tools: Tools) -> N
             agent.price(MODEL, child("\ud800"))
 
 
+async def test_a_clip_is_named_by_its_whole_path_and_what_is_no_clip_says_what_was_expected(
+    service: FakeService, tools: Tools, tmp_path: Path
+) -> None:
+    async with FakeClient(service) as client, AgentTools.open(client, Path("clips"), 5.0) as agent:
+        await agent.submit(MODEL, PARAMS, "a")
+        with pytest.raises(UsageError, match="it is rendering, expected saved"):
+            await agent.picture("a")
+        with pytest.raises(UsageError, match="expected the id that `submit` returned"):
+            agent.status("b")
+        assert (await ended(agent, "a"))["file"] == str(tmp_path / "clips" / "a.mp4")
+
+
 async def test_a_wait_for_no_number_of_seconds_is_over_at_once(tools: Tools) -> None:
     async with tools() as agent:
         await agent.submit(MODEL, PARAMS, "a")

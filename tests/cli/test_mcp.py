@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from aimlvideo import VideoClient
 from aimlvideo.sandbox import Sandbox
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from tests.shell.files.test_media import picture
+from tests.waiting import until
 
 pytestmark = [pytest.mark.real_time, pytest.mark.long]
 MODEL = "kling-video/v1.6/pro/image-to-video"
@@ -174,8 +175,21 @@ async def test_an_agent_sends_files_of_its_folder_and_no_others_by_whatever_name
     assert sandbox.stats()["posts"] - before == 1
 
 
-def _kill_server(folder: Path) -> None:
-    """Kill the server of a folder at once, as a crash does."""
+async def test_a_signal_ends_a_server_whose_caller_says_nothing(agent: Agent, tmp_path: Path) -> None:
+    async with agent() as client:
+        assert (await call(client, "spent"))["spent_usd"] == 0
+        _kill_server(tmp_path, signal.SIGTERM)
+        await until(lambda: not list(_servers_of(tmp_path)), "the server's end")
+
+
+def _kill_server(folder: Path, number: int = signal.SIGKILL) -> None:
+    """End the server of a folder, at once, as a crash does, or by another signal."""
+    for server in _servers_of(folder):
+        os.kill(server, number)
+
+
+def _servers_of(folder: Path) -> Iterator[int]:
+    """Give the processes that serve a folder."""
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
             try:
@@ -183,4 +197,4 @@ def _kill_server(folder: Path) -> None:
             except OSError:
                 continue
             if b"mcp" in words and str(folder / "clips").encode() in words:
-                os.kill(int(process.name), signal.SIGKILL)
+                yield int(process.name)

@@ -63,6 +63,13 @@ def test_signs_alone_and_letters_that_no_id_has_find_nothing_instead_of_everythi
     assert ids("sora -") == ids("sora")
 
 
+def test_a_word_may_say_what_a_model_takes_as_its_line_does() -> None:
+    assert "alibaba/wan-2-6-i2v" in ids("wan image"), "no `image` in its id"
+    assert "alibaba/wan-2-6-t2v" not in ids("wan image")
+    assert V3 in ids("image sound")
+    assert V16 not in ids("image sound")
+
+
 @for_each("words", ["kling 1.6 pro image", "Kling-v1.6/PRO image", "klimg v1.6 pro imag"])
 def test_near_names_find_what_is_meant(words: str) -> None:
     assert V16 in ids(words)

@@ -1369,7 +1369,9 @@ def test_a_generation_that_a_job_of_the_folder_has_already_is_not_counted_and_sa
     command: Command, service: FakeService, tmp_path: Path
 ) -> None:
     write(tmp_path / "jobs.jsonl", "a")
-    command(*run())
+    said = command(*run()).output
+    assert "1 saved; 0.25 USD; in out\n" in said
+    assert said.endswith("report: out/report.html\n"), "the folder was named"
     assert "0 adopted, 1 here before" in command("adopt", "out", "gen-0").output
     assert "1 saved; 0.25 USD" in command("status", "out").output
     assert command("wait", "gen-0", "-o", "out", "--poll", "every:15").exit_code == 0

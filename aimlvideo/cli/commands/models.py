@@ -35,7 +35,9 @@ app = CommandApp()
 
 @app.command(epilog="Example: aimlvideo models veo --image --prices")
 def models(
-    word: Annotated[str, typer.Argument(metavar="WORD or MODEL", help="Words to look for, or a model.")] = "",
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="WORD or MODEL", help="Words to look for, or a model.")
+    ] = None,
     image: Annotated[bool, typer.Option("--image", help="Only models that take a picture.")] = False,
     audio: Annotated[bool, typer.Option("--audio", help="Only models with sound.")] = False,
     max_price: Annotated[
@@ -58,6 +60,7 @@ def models(
             _show_changes(terminal)
             return
         chosen = ModelFilter(image=image, audio=audio, max_price=checked_limit(max_price, "--max-price"))
+        word = " ".join(words or [])
         if example and not word:
             raise UsageError("--example prints a line for one model: expected its name, as in `aimlvideo models MODEL`")
         show = _show_example if example else _show_models

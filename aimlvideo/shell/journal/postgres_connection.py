@@ -75,7 +75,7 @@ class Database(NamedTuple):
         text = self._redacted(error)
         if WRONG.search(text):
             return SettingsError(f"the database refuses the connection: {text}. Check the DSN")
-        return DatabaseAway(f"the database cannot be reached: {text}")
+        return DatabaseAway(f"the database cannot be reached: expected one that answers and may be written to ({text})")
 
     @contextmanager
     def sync_connection(self) -> Iterator[psycopg.Connection[Any]]:
