@@ -24,6 +24,7 @@ from aimlvideo.core.formatting import (
 from aimlvideo.core.jobs.file_names import RESULTS
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
+from aimlvideo.core.money.budget import Counts
 from aimlvideo.core.money.pricing import PRICES, Prices
 from aimlvideo.core.service_clock import CLOCK_OFFSET, offset_from_text, offset_remark
 from aimlvideo.core.wires.answers import State
@@ -94,8 +95,7 @@ class RunSummary:
         counts = journal.counts(run=run)
         means = {model: sum(costs) / len(costs) for model, costs in charged.items()}
         # Money is of all: what an earlier file has outstanding is paid for, too.
-        unpaid = waiting if run is None else [one for one in journal.open_jobs() if one.progress.stage in OUTSTANDING]
-        prices = list(_prices(unpaid, journal.fact(PRICES), means))
+        prices = list(_prices(_committed(waiting if run is None else journal.open_jobs()), journal.fact(PRICES), means))
         failed, refused = failures_of(failed_jobs)
         in_units, units = journal.costs_in_units()
         return cls(
@@ -297,10 +297,14 @@ def dollars_to_go_on(journal: JournalReader, to_buy: Iterable[Record]) -> float 
     """Return the spending limit that lets these jobs be bought, in USD; None where a price is not known."""
     # The list that the run began with: its limit was checked against those prices.
     listed = journal.fact(PRICES)
-    outstanding = [record for record in journal.open_jobs() if record.progress.stage in OUTSTANDING]
-    prices = list(_prices([*outstanding, *to_buy], listed, {}))
+    prices = list(_prices([*_committed(journal.open_jobs()), *to_buy], listed, {}))
     known_prices = [price for price in prices if price is not None]
     return journal.spent() + sum(known_prices) if len(known_prices) == len(prices) else None
+
+
+def _committed(records: Iterable[Record]) -> list[Record]:
+    """Return those that are still to be paid; a clip that was ready before, and is asked for again, is not."""
+    return [record for record in records if Counts.of(record.progress) is Counts.COMMITTED]
 
 
 def _prices(records: Iterable[Record], listed: str | None, means: dict[str, float]) -> Iterator[float | None]:

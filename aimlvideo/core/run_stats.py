@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from aimlvideo.core.eta import Durations
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
+from aimlvideo.core.money.budget import Counts, has_unknown_cost
 
 REMEMBERED = 64
 """Durations of each model that are kept, the latest ones."""
@@ -16,7 +17,6 @@ ENOUGH = 4
 """Durations without which nothing is said of a model that nobody timed before."""
 PRIOR_WEIGHT = 4
 """As many durations of this run count as much as what was expected before it."""
-_WITH_CLIP = (Stage.READY, Stage.SAVED)
 
 
 @dataclass(slots=True)
@@ -92,7 +92,7 @@ class RunStats:
         self.stages[was] -= 1
         self.stages[stage] += 1
         counted = self.of(job)
-        if was in OUTSTANDING and stage in OUTSTANDING:
+        if was in OUTSTANDING and stage in OUTSTANDING and Counts.of(before) is Counts.of(now):
             counted.start_sum += (now.submitted_at or 0.0) - (before.submitted_at or 0.0)
         else:
             # Taken away and added again, so that a step that goes back (a retry) needs no case of its own.
@@ -107,8 +107,7 @@ class RunStats:
             self._paid(counted, now.cost_usd - (before.cost_usd or 0.0))
         elif now.cost_usd is None and now.cost_units is not None:
             self.units += now.cost_units - (before.cost_units or 0.0)
-        elif now.cost_usd is None:
-            self.unknown += (stage in _WITH_CLIP) - (was in _WITH_CLIP)
+        self.unknown += has_unknown_cost(now) - has_unknown_cost(before)
 
     def committed(self) -> float:
         """Return what the outstanding ones will cost in US dollars: by the list, else as their models cost so far."""
@@ -134,7 +133,8 @@ class RunStats:
         elif progress.stage in OUTSTANDING:
             counted.outstanding += by
             counted.start_sum = counted.start_sum + by * (progress.submitted_at or 0.0) if counted.outstanding else 0.0
-            self._commit(job, counted, by)
+            if Counts.of(progress) is Counts.COMMITTED:
+                self._commit(job, counted, by)
 
     def _commit(self, job: VideoJob, counted: _ModelStats, by: int) -> None:
         price = self._prices.setdefault(job.id, self._price(job)) if by > 0 else self._prices.pop(job.id, None)

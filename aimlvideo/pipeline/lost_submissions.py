@@ -96,7 +96,7 @@ class LostSubmissions:
 
     def reopen(self, entry: Entry, why: str) -> None:
         """Look for this entry's submission: the generation that its answer named is another job's."""
-        entry.step(Stage.IN_DOUBT, generation_id=None, status=None, status_at=None)
+        entry.step(Stage.IN_DOUBT, generation_id=None, video_url=None, video_urls=(), status=None, status_at=None)
         log.warning("in doubt: %s", why, extra={"job": entry.job.id, "request_id": entry.progress.request_id})
         self.add(entry, why)
 

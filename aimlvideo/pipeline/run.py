@@ -246,13 +246,8 @@ class Run:
 
     def _is_paid_for(self, entry: Entry) -> bool:
         """Tell whether what a job costs is in the sum of what was spent already."""
-        stage, cost = entry.progress.stage, entry.progress.cost_usd
-        if stage in (*ENDED, Stage.READY) or (cost is not None and stage is not Stage.PLANNED):
-            return True
-        # A clip that could not be fetched is tried again as one that renders: its record is still of the first try.
-        tried_again = self.spec.retries and stage is Stage.RENDERING
-        record = self.spec.journal.find(entry.job.id) if tried_again else None
-        return record is not None and Counts.of(record.progress) is Counts.SPENT
+        stage = entry.progress.stage
+        return stage in ENDED or (stage is not Stage.PLANNED and Counts.of(entry.progress) is Counts.SPENT)
 
     def promise(self, entry: Entry) -> None:
         """Promise a job its price whatever the limit: it is outstanding, or the service may say that it is paid."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aimlvideo import Stage, VideoJob
-from aimlvideo.cli.run_summary import PRICES, REASONS_SHOWN, RunSummary, UnfinishedReasons
+from aimlvideo.cli.run_summary import PRICES, REASONS_SHOWN, RunSummary, UnfinishedReasons, dollars_to_go_on
 from aimlvideo.cli.session import RunSession
 from aimlvideo.core.jobs.job import Progress, Result
 from aimlvideo.core.money.pricing import Price, Prices, Pricing
@@ -51,6 +51,14 @@ async def test_it_says_what_is_spent_and_committed_and_how_old_the_oldest_id_is(
 async def test_without_a_price_list_clips_of_a_model_cost_what_they_did_so_far(tmp_path: Path) -> None:
     jobs = {"done": Progress(Stage.SAVED, generation_id="gen-done", cost_usd=0.2), "next": rendering("next", 5)}
     assert "0.20 USD committed;" in (await said(tmp_path, jobs))[0]
+
+
+async def test_a_clip_that_is_paid_and_asked_for_again_is_spent_and_no_longer_committed(tmp_path: Path) -> None:
+    again = rendering("again", 5)._replace(cost_usd=0.2, video_url="https://example.com/dead")
+    first = (await said(tmp_path, {"again": again, "unsaid": again._replace(generation_id="g", cost_usd=None)}))[0]
+    assert first == f"2 rendering; 0.20 USD spent (1 of unknown cost), 0.00 USD committed; in {tmp_path}"
+    async with open_journal(tmp_path / "journal.sqlite3") as journal:
+        assert dollars_to_go_on(journal, []) == 0.2
 
 
 async def test_a_price_that_nobody_knows_is_not_nothing(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from aimlvideo import Stage, VideoJob
+from aimlvideo.cli.run_summary import RunSummary
 from aimlvideo.core.jobs.job import Progress
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.errors import GenerationFailed, LinkDead, OverBudget, Unclear
@@ -17,6 +18,7 @@ from aimlvideo.pipeline import download
 from aimlvideo.shell.files.downloads import Clip
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
+from aimlvideo.views.report.job_json import job_cards
 from aimlvideo.views.snapshot import RunWatcher
 from tests.cases import for_each
 from tests.fakes import JOB, FakeClient, FakeDownload, FakeService, answer, jobs, quick_downloads, run_all
@@ -231,6 +233,31 @@ async def test_a_clip_whose_cost_nobody_says_and_that_could_not_be_fetched_count
     async with FakeClient(service) as client, client.resume(tmp_path, retry_failed=True, max_spend=0.5) as results:
         assert (results.budget.spent, [result.ok async for result in results]) == (0.25, [True])
         assert (results.budget.spent, results.budget.committed) == (0.25, 0.0)
+
+
+async def test_a_clip_whose_cost_nobody_says_is_one_of_unknown_cost_whether_or_not_it_could_be_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Dead(FakeDownload):
+        async def fetch(self) -> Clip:
+            raise LinkDead("it is gone")
+
+    quick_downloads(monkeypatch)
+    live = download.Download
+    async with FakeClient(Silent()) as client:
+        monkeypatch.setattr(download, "Download", Dead)
+        async with client.run(jobs(1), output=tmp_path) as run:
+            early = RunWatcher(run)
+            assert [result.stage async for result in run] == [Stage.FAILED]
+            assert [watcher.snapshot().unknown for watcher in (early, RunWatcher(run))] == [1, 1]
+        with read_journal(tmp_path / "journal.sqlite3") as journal:
+            assert RunSummary.of(journal).unknown == 1
+            assert [card.get("unsaid") for card in job_cards(journal)] == [True]
+        monkeypatch.setattr(download, "Download", live)
+        async with client.resume(tmp_path, retry_failed=True) as run:
+            early = RunWatcher(run)
+            assert [result.stage async for result in run] == [Stage.SAVED]
+            assert [watcher.snapshot().unknown for watcher in (early, RunWatcher(run))] == [1, 1]
 
 
 async def test_a_clip_whose_cost_nobody_says_counts_once_however_often_its_generation_is_waited_for(

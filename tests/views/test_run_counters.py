@@ -68,6 +68,19 @@ def test_what_is_outstanding_is_committed_at_the_price_of_those_before() -> None
     assert tally.committed() == pytest.approx(0.5)
 
 
+def test_a_clip_that_is_paid_and_asked_for_again_is_no_longer_committed() -> None:
+    tally = RunStats(price=lambda _: 0.25)
+    again = Progress(Stage.RENDERING, generation_id="g", video_url="https://example.com/dead")
+    tally.job_entered(VideoJob("m", id="other"), RENDERING)
+    tally.job_entered(VideoJob("m", id="tried again"), again)
+    assert tally.committed() == 0.25
+    tally.job_entered(JOB, RENDERING)
+    ready, doubt = again.to(Stage.READY), Progress(Stage.IN_DOUBT, submitted_at=1.0)
+    for before, now in pairwise((RENDERING, ready, again, doubt, RENDERING, ready, ready.to(Stage.SAVED))):
+        tally.moved(JOB, before, now)
+        assert tally.committed() == (0.5 if now in (doubt, RENDERING) else 0.25)
+
+
 def test_a_failure_that_cost_nothing_makes_what_is_outstanding_no_cheaper() -> None:
     tally = RunStats()
     for name, cost in (("a", 0.5), ("c", 0.0)):

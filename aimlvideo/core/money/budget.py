@@ -31,6 +31,11 @@ class Counts(StrEnum):
         return cls.COMMITTED if progress.stage in OUTSTANDING else None
 
 
+def has_unknown_cost(progress: Progress) -> bool:
+    """Tell whether a clip is paid, also one that could not be fetched, and nobody said what it cost, in no money."""
+    return progress.cost_usd is None and progress.cost_units is None and Counts.of(progress) is Counts.SPENT
+
+
 class Verdict(StrEnum):
     """Whether a job may be bought under a limit; if not, why, and whether that may change by itself."""
 
@@ -237,8 +242,10 @@ class Spending:
 
 
 def _is_paid(progress: Progress) -> bool:
-    """Tell whether a job that has ended was charged: it has a clip, or one that could not be fetched, or a cost."""
-    has_clip = progress.stage in (Stage.READY, Stage.SAVED)
+    """Tell whether a job was charged: it has a clip, or one that could not be fetched so far, or a cost."""
+    # Its link has died, or it is tried again: it was ready once.
+    is_asked_again = progress.stage is Stage.RENDERING and progress.video_url is not None
+    has_clip = is_asked_again or progress.stage in (Stage.READY, Stage.SAVED)
     return has_clip or progress.cost_usd is not None or isinstance(progress.error, DownloadFailed)
 
 

@@ -79,7 +79,7 @@ class JournalReader(Protocol):
         """Return what all jobs are known to have cost, in USD."""
 
     def unknown_costs(self) -> int:
-        """Return how many clips there are whose cost in USD nobody said."""
+        """Return how many clips are paid, also those that could not be fetched, whose cost in USD nobody said."""
 
     def costs_in_units(self) -> tuple[int, float]:
         """Return how many of those clips have a cost in the service's own units, and what all jobs cost in them."""

@@ -196,7 +196,7 @@ ONE_SET_OF_RULES = (
         OUT settling float8, OUT unpriced int
     ) LANGUAGE sql IMMUTABLE AS $$
         SELECT o, coalesce(cost, 0), CASE WHEN counts = 'spent' THEN p ELSE 0 END,
-            (cost IS NULL AND stage IN ('ready', 'saved'))::int,
+            coalesce(cost IS NULL AND counts = 'spent', false)::int,
             CASE WHEN counts = 'committed' THEN p ELSE 0 END, CASE WHEN counts = 'committed' THEN p * o ELSE 0 END,
             coalesce(cost IS NULL AND counts = 'committed' AND coalesce(price, likely_price) IS NULL, false)::int
         FROM (SELECT
@@ -207,9 +207,10 @@ ONE_SET_OF_RULES = (
     """
     + _all_counting(MONEY_SUMS, MORE_SUMS)
     + f"""
-    UPDATE aimlvideo_account SET (spent, assumed, committed, settling, unpriced) = (
-        SELECT coalesce(sum(s.spent), 0), coalesce(sum(s.assumed), 0), coalesce(sum(s.committed), 0),
-            coalesce(sum(s.settling), 0), coalesce(sum(s.unpriced), 0) FROM aimlvideo_jobs, {MONEY_SUMS} s
+    UPDATE aimlvideo_account SET (spent, assumed, unknown_costs, committed, settling, unpriced) = (
+        SELECT coalesce(sum(s.spent), 0), coalesce(sum(s.assumed), 0), coalesce(sum(s.unknown), 0),
+            coalesce(sum(s.committed), 0), coalesce(sum(s.settling), 0), coalesce(sum(s.unpriced), 0)
+        FROM aimlvideo_jobs, {MONEY_SUMS} s
     );
 
     -- What a submission was charged stays spent when the job is tried again.

@@ -327,7 +327,7 @@ class SyncPostgresJournal:
         return float(self._one("SELECT spent FROM aimlvideo_account"))
 
     def unknown_costs(self) -> int:
-        """Return how many clips there are whose cost in USD nobody said."""
+        """Return how many clips are paid, also those that could not be fetched, whose cost in USD nobody said."""
         return int(self._one("SELECT unknown_costs FROM aimlvideo_account"))
 
     def costs_in_units(self) -> tuple[int, float]:
@@ -335,7 +335,7 @@ class SyncPostgresJournal:
         # In the words of the indexes: a look at a list without any reads none of its jobs.
         in_units = "cost_units IS NOT NULL AND cost_usd IS NULL"
         jobs, attempts = (f"FROM {table} WHERE {in_units}" for table in ("aimlvideo_jobs", "aimlvideo_attempts"))
-        count = int(self._one(f"SELECT count(*) {jobs} AND stage IN ('ready', 'saved')"))
+        count = int(self._one(f"SELECT count(*) {jobs} AND counts = 'spent'"))
         both = f"SELECT cost_units {jobs} UNION ALL SELECT cost_units {attempts}"
         return count, float(self._one(f"SELECT coalesce(sum(cost_units), 0) FROM ({both}) costs"))
 

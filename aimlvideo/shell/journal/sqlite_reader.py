@@ -12,7 +12,7 @@ from typing import Any
 from aimlvideo.core.jobs.columns import PROGRESS_COLUMNS, attempt_of, progress_of
 from aimlvideo.core.jobs.job import Attempt, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import is_of_another_job
-from aimlvideo.errors import JournalError
+from aimlvideo.errors import DiskFailed, DownloadFailed, JournalError, LinkDead
 from aimlvideo.shell.journal.base import MOST_EARLIER
 from aimlvideo.shell.journal.sqlite_file import JournalFile
 
@@ -21,7 +21,14 @@ _ROWS = f"SELECT {_COLUMNS} FROM jobs"
 _ATTEMPTS = (
     f"SELECT jobs.id, {', '.join(f'a.{name}' for name in Attempt._fields)} FROM attempts a JOIN jobs ON jobs.seq=a.job"
 )
-_COST_UNKNOWN = "stage IN ('ready', 'saved') AND cost_usd IS NULL"
+_UNFETCHED = ", ".join(repr(kind.__name__) for kind in (DownloadFailed, LinkDead, DiskFailed))
+_COULD_NOT_BE_FETCHED = f"substr(error, 1, instr(error, ':') - 1) IN ({_UNFETCHED})"
+# As `Counts` has it.
+_HAS_CLIP = (
+    "(stage IN ('ready', 'saved') OR (stage = 'rendering' AND video_url IS NOT NULL) "
+    f"OR (stage = 'failed' AND {_COULD_NOT_BE_FETCHED}))"
+)
+_COST_UNKNOWN = f"cost_usd IS NULL AND {_HAS_CLIP}"
 
 
 class SqliteReader:
@@ -127,7 +134,7 @@ class SqliteReader:
         return float(self._read(f"SELECT coalesce(sum(cost_usd), 0) FROM ({costs})").fetchone()[0])
 
     def unknown_costs(self) -> int:
-        """Return how many clips there are whose cost in USD nobody said."""
+        """Return how many clips are paid, also those that could not be fetched, whose cost in USD nobody said."""
         return int(self._read(f"SELECT count(*) FROM jobs WHERE {_COST_UNKNOWN}").fetchone()[0])
 
     def costs_in_units(self) -> tuple[int, float]:

@@ -14,6 +14,7 @@ from aimlvideo.core.formatting import redact_for_display, strip_signatures
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.problems import without_secrets
 from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.money.budget import has_unknown_cost
 from aimlvideo.core.wires.refusals import refuses_content
 from aimlvideo.errors import ContentRefused, VideoError
 from aimlvideo.shell.journal.base import JournalReader
@@ -51,6 +52,7 @@ def job_json(job: VideoJob, progress: Progress) -> dict[str, Any]:
         "params": [[name, _shown_params(value)] for name, value in shown.items() if name != "prompt"],
         "cost": progress.cost_usd,
         "units": progress.cost_units if progress.cost_usd is None else None,
+        "unsaid": has_unknown_cost(progress) or None,
         "submitted": _moment(progress.submitted_at),
         "completed": _moment(progress.completed_at),
         "saved": _moment(progress.saved_at),

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
+from itertools import product
 from typing import Any
 
 import pytest
 
 from aimlvideo.core.jobs.job import Attempt, ClipFile, Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.errors import GenerationFailed, InvalidJobs, Rejected
+from aimlvideo.core.money.budget import has_unknown_cost
+from aimlvideo.errors import DiskFailed, DownloadFailed, GenerationFailed, InvalidJobs, LinkDead, Rejected
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.shell.journal.postgres import open_postgres_journal
@@ -370,6 +372,21 @@ async def test_money_is_summed_and_the_unknown_is_counted(opened: Opened) -> Non
         await journal.synced()
         assert journal.spent() == 0.75
         assert journal.unknown_costs() == 1
+
+
+async def test_a_paid_clip_of_unknown_cost_counts_also_where_it_could_not_be_fetched(opened: Opened) -> None:
+    errors = (LinkDead("gone"), DiskFailed("full"), DownloadFailed("broken"), GenerationFailed("no"))
+    costs: list[dict[str, float]] = [{}, {"cost_units": 2.0}, {"cost_usd": 0.5}]
+    async with opened() as journal:
+        for number, (error, cost) in enumerate(product(errors, costs)):
+            job = journal.plan(JOB.with_id(f"job{number}")).job
+            generation_id = f"gen-{number}"
+            journal.step(job, RENDERING.to(Stage.FAILED, error=error, generation_id=generation_id, **cost))
+        for name, progress in {"first": RENDERING, "again": READY.to(Stage.RENDERING, cost_usd=None)}.items():
+            journal.step(journal.plan(JOB.with_id(name)).job, progress._replace(generation_id=f"gen-{name}"))
+        await journal.synced()
+        assert (journal.unknown_costs(), journal.costs_in_units(), journal.spent()) == (7, (3, 8.0), 2.0)
+        assert sum(has_unknown_cost(progress) for _, progress in journal.all_jobs()) == 7 - 3
 
 
 async def test_costs_in_the_service_s_own_units_are_summed_where_no_dollars_are_known(opened: Opened) -> None:

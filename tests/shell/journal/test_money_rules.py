@@ -87,7 +87,9 @@ async def one_case(journal: PostgresJournal, chance: random.Random) -> Verdict:
     names = ["in doubt"] if all_are_left else list(LIFE)
     for job in jobs:
         for progress in a_life(chance, prices[job.id], job.model, names):
-            journal.step(job, progress)
+            # Of one generation, as of one that was mixed up, only the first job has it in the database.
+            own = progress.generation_id and f"{job.id}-{progress.generation_id}"
+            journal.step(job, progress._replace(generation_id=own))
             if progress.stage is Stage.SUBMITTING or chance.random() < 0.7:
                 await journal.synced()
     await journal.synced()

@@ -60,7 +60,7 @@ const comma = (number) => number.toLocaleString('en-US');
 const money = (dollars) => '$' + dollars.toLocaleString('en-US', { minimumFractionDigits: 2, maximumFractionDigits: dollars && dollars < 0.1 ? 4 : 2 });
 /* What a job cost: in USD, else in the service's own units, else that nobody said. */
 const units = (number) => `${number.toLocaleString('en-US', { maximumFractionDigits: 4 })} unit${number === 1 ? '' : 's'}`;
-const price = (job, unknown) => job.cost !== undefined ? money(job.cost) : job.units !== undefined ? units(job.units) : job.stage === 'saved' ? unknown : undefined;
+const price = (job, unknown) => job.cost !== undefined ? money(job.cost) : job.units !== undefined ? units(job.units) : job.unsaid ? unknown : undefined;
 /* A time span in its two largest units, as the terminal says it. */
 function span(seconds) {
   if (seconds === undefined || seconds === null) return '–';

@@ -1,6 +1,5 @@
 /* The totals, the stacked bar of stages, the failures and the prices. */
 const hasClip = (job) => job.stage === 'saved' || job.stage === 'ready';
-const unsaid = (job) => hasClip(job) && job.cost === undefined && job.units === undefined;
 function counted() {
   const stages = Object.fromEntries(STAGES.map((stage) => [stage, 0]));
   const sum = { stages, dollars: 0, units: 0, unknown: 0, took: [], polls: 0, seen: 0, gaps: [], first: Infinity, last: 0, clips: 0, bytes: 0 };
@@ -8,7 +7,7 @@ function counted() {
     stages[job.stage]++;
     sum.dollars += (job.cost || 0) + (job.earlier || 0);
     sum.units += (job.units || 0) + (job.earlier_units || 0);
-    sum.unknown += unsaid(job);
+    sum.unknown += job.unsaid || 0;
     if (job.took !== undefined && job.stage !== 'failed') {
       sum.took.push(job.took);
       sum.seen++;
@@ -100,7 +99,7 @@ function pricesOf(of) {
   const mean = (key) => sums(clips, key) === undefined ? undefined : sums(clips, key) / values(key).length;
   const most = (key) => values(key).reduce((a, b) => a === undefined ? b : Math.max(a, b), undefined);
   return {
-    clips: clips.length, failed: of.filter((job) => job.stage === 'failed').length, unknown: of.filter(unsaid).length,
+    clips: clips.length, failed: of.filter((job) => job.stage === 'failed').length, unknown: of.filter((job) => job.unsaid).length,
     mean: amount(mean('cost'), mean('units')), dearest: amount(most('cost'), most('units')),
     dollars: plus(sums(of, 'cost'), earlier('earlier')), units: plus(sums(of, 'units'), earlier('earlier_units')),
   };
