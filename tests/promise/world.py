@@ -347,8 +347,8 @@ FRAME = png()
 
 JOBS = f"SELECT id, asked, {', '.join(PROGRESS_COLUMNS)} FROM jobs ORDER BY seq"
 EARLIER_ATTEMPTS = """
-    SELECT jobs.id, a.request_id, a.generation_id, a.account, a.submitted_at, a.service_time, a.stage, a.cost_usd
-    FROM attempts a JOIN jobs ON jobs.seq = a.job ORDER BY a.rowid
+    SELECT jobs.id, a.request_id, a.generation_id, a.account, a.submitted_at, a.service_time, a.stage, a.cost_usd,
+        a.cost_units FROM attempts a JOIN jobs ON jobs.seq = a.job ORDER BY a.rowid
 """
 
 
@@ -372,8 +372,8 @@ class Journal(NamedTuple):
         attempts: dict[str, list[Attempt]] = {}
         with closing(sqlite3.connect(f"file:{path}?{how}", uri=True)) as journal:
             earlier = defaultdict[str, list[Attempt]](list)
-            for job_id, *values, stage, cost in journal.execute(EARLIER_ATTEMPTS):
-                earlier[job_id].append(Attempt._make((*values, Stage(stage), cost)))
+            for job_id, *values, stage, dollars, units in journal.execute(EARLIER_ATTEMPTS):
+                earlier[job_id].append(Attempt._make((*values, Stage(stage), dollars, units)))
             for job_id, content, *columns in journal.execute(JOBS):
                 name, progress = names.get(job_id, job_id), progress_of(columns)
                 records[name] = Record(VideoJob.of_content(job_id, content), progress)
