@@ -16,7 +16,7 @@ from aiohttp import web
 from aimlvideo.sandbox.behaviour import Behaviour
 from aimlvideo.sandbox.film.storyboard import plan
 from aimlvideo.sandbox.generation import Generation, draw_outcome
-from aimlvideo.sandbox.kling_json import as_task, first_answer, in_shape
+from aimlvideo.sandbox.kling_json import NAMELESS, as_task, first_answer, in_shape
 from aimlvideo.sandbox.kling_validation import KINDS, find_gateway_faults, model_of
 from aimlvideo.sandbox.middleware import CALLBACK_SENDER, STUDIO, WORLD
 from aimlvideo.sandbox.prices import gateway_price
@@ -88,9 +88,10 @@ async def _check(request: web.Request) -> web.Response:
     world, task_id = request.app[WORLD], request.match_info["task_id"]
     generation = world.by_id.get(task_id)
     # Kling itself finds a task by the caller's own id; most gateways do not, and answer as if there were none.
-    if generation is None and world.behaviour.kling_external_query:
+    wire = f"kling/{_kind(request)}"
+    if generation is None and world.behaviour.kling_external_query and wire not in NAMELESS:
         generation = world.by_external_id.get(task_id)
-    if generation is not None and (generation.wire != f"kling/{_kind(request)}" or _moved(world, generation)):
+    if generation is not None and (generation.wire != wire or _moved(world, generation)):
         generation = None
     if generation is None and request.path.startswith(OFFICIAL):
         world.tally.polls_unknown += 1

@@ -21,7 +21,9 @@ _REASONS = {
     "overloaded": "1303: parallel task over resource pack limit",
 }
 
-_OF_ANOTHER = ("kling/video-extend", "kling/lip-sync")
+NAMELESS = ("kling/lip-sync", "kling/advanced-lip-sync")
+"""The wires of tasks that do not show the id which the caller chose, and are not found by it."""
+_OF_ANOTHER = ("kling/video-extend", *NAMELESS)
 """The wires of tasks that show the video of which they make another one."""
 LISTED = "kling/tasks"
 """The wire of tasks whose model a path names."""
@@ -36,7 +38,7 @@ def as_task(behaviour: Behaviour, generation: Generation, phase: Phase, host: st
         "task_id": generation.id,
         "task_status": _NATIVE[phase],
         "task_status_msg": _REASONS[generation.fate.ending] if phase == "error" else "",
-        "task_info": {"external_task_id": generation.external_task_id},
+        "task_info": {} if generation.wire in NAMELESS else {"external_task_id": generation.external_task_id},
         "created_at": created,
         "updated_at": created
         + round(1000 * ((generation.ended_at or generation.queued_until) - generation.accepted_at)),

@@ -19,6 +19,7 @@ from aimlvideo.errors import GenerationFailed, InvalidJobs, SettingsError, Uncle
 from aimlvideo.pipeline.poll_policies import PollPolicies
 from aimlvideo.shell import clock
 from aimlvideo.shell.journal.sqlite_reader import read_journal
+from tests.cases import for_each
 from tests.fakes import GATEWAY_JOB, FakeClient, FakeGateway, answer, jobs, run_all
 
 NO_SLOT = {
@@ -219,10 +220,21 @@ async def test_a_call_that_names_a_task_from_before_the_submission_settles_nothi
     assert len(service.posted_at) == 1
 
 
-async def test_a_task_that_is_sent_without_our_id_is_never_sent_again_after_a_lost_answer() -> None:
+FACE = {"face_id": "0", "audio_id": "a", "sound_start_time": 0, "sound_end_time": 3000, "sound_insert_time": 0}
+
+
+@for_each(
+    "job",
+    [
+        {"model": "kling-video-extend", "video_id": "clip-1"},
+        {"model": "kling-lip-sync", "video_id": "c", "mode": "text2video", "text": "hello", "voice_id": "v"},
+        {"model": "kling-advanced-lip-sync", "session_id": "s", "face_choose": [FACE]},
+    ],
+)
+async def test_a_task_that_is_sent_without_our_id_is_never_sent_again_after_a_lost_answer(job: Any) -> None:
     service = FakeGateway(seconds=20)
     service.posts.extend([None, Unclear("reset")])
-    many = [{**GATEWAY_JOB, "id": "first"}, {"id": "longer", "model": "kling-video-extend", "video_id": "clip-1"}]
+    many = [{**GATEWAY_JOB, "id": "first"}, {"id": "longer", **job}]
     async with gateway_client(service, settle=30.0) as client:
         results = await run_all(client, many)
     assert results["first"].ok

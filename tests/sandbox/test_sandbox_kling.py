@@ -166,7 +166,16 @@ async def test_a_wrong_body_for_a_model_that_a_path_names_is_refused_by_field(
         assert visitor.sandbox.stats()["accepted"] == 0
 
 
-@for_each("kind", ["video-extend", "lip-sync", "text2video"])
+@for_each("kind", ["lip-sync", "advanced-lip-sync", "text2video"])
+async def test_a_lip_sync_does_not_show_the_id_that_the_caller_chose_and_is_not_found_by_it(kind: str) -> None:
+    async with visiting(kling_http_200=0.0, kling_external_query=True) as visitor:
+        accepted = (await visitor.post(KLING + kind, {**BODIES[kind], "external_task_id": "mine"})).json["data"]
+        assert ("external_task_id" in accepted["task_info"]) == (kind == "text2video")
+        assert (await visitor.get(f"{KLING}{kind}/mine")).status == (200 if kind == "text2video" else 404)
+        assert (await visitor.get(f"{KLING}{kind}/{accepted['task_id']}")).status == 200
+
+
+@for_each("kind", ["video-extend", "lip-sync", "advanced-lip-sync", "text2video"])
 async def test_a_task_that_makes_a_video_of_another_one_shows_that_too(kind: str) -> None:
     async with visiting(kling_http_200=0.0) as visitor:
         accepted = await visitor.post(KLING + kind, BODIES[kind])

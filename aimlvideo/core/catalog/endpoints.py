@@ -20,7 +20,8 @@ NAMED = "endpoint"
 """The field of a job that names its endpoint. It is not sent."""
 
 _SENDING = (
-    "sent_as", "entries", "inside", "contents", "other_queries", "external_id", "sends_model", "default_model", "marks",
+    "sent_as", "entries", "inside", "contents", "other_queries", "external_id", "shows_id", "sends_model",
+    "default_model", "marks",
 )  # fmt: skip
 
 

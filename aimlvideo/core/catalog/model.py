@@ -174,8 +174,8 @@ class _Sending(NamedTuple):
     which are sent as objects; `inside`: the objects in which parameters are grouped; `contents`: the `type` under which
     a parameter is sent as an entry of the list of that name. A job that has all fields of one of the `marks` may be
     meant for this endpoint. `other_queries`: where else a task may be asked about. `external_id`: whether it takes an
-    id of our own. `sends_model`: whether the model is sent; else `default_model` is, where named. `model_in_path`:
-    whether the path names it, in place of the body.
+    id of our own; `shows_id`: whether its tasks are found by it, and show it. `sends_model`: whether the model is sent;
+    else `default_model` is, where named. `model_in_path`: whether the path names it, in place of the body.
     """
 
     sent_as: Mapping[str, str] = MappingProxyType({})
@@ -185,6 +185,7 @@ class _Sending(NamedTuple):
     marks: tuple[tuple[str, ...], ...] = ()
     other_queries: tuple[str, ...] = ()
     external_id: bool = True
+    shows_id: bool = True
     sends_model: bool = True
     default_model: str = ""
     model_in_path: bool = False
@@ -370,6 +371,7 @@ def _read_sending(raw: Any) -> _Sending:
         marks=tuple(tuple(mark) for mark in raw.get("marks", ())),
         other_queries=tuple(raw.get("other_queries", ())),
         external_id=raw.get("external_id", True) is True,
+        shows_id=raw.get("external_id", True) is raw.get("shows_id", True) is True,
         sends_model=raw.get("sends_model", True) is True,
         default_model=str(raw.get("default_model", "")),
         model_in_path=raw.get("model_in_path") is True,

@@ -181,7 +181,7 @@ class ModelList(NamedTuple):
 class LookupById:
     """One submission, looked up by the id that the client chose: None where the service knows of none.
 
-    `takes_ids`: whether the service is told our id at all for such a job; where it is not, an absence proves nothing.
+    `takes_ids`: whether the service is told our id for such a job and finds it by that; else an absence proves nothing.
     `tasks`: its list, where it has one: a task may stand there that it does not find by our id.
     """
 

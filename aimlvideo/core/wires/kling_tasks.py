@@ -147,9 +147,12 @@ class Tasks:
         return form_of(endpoint, self._root).lookup(endpoint, request_id)
 
     def _takes_ids(self, job: VideoJob) -> bool:
-        """Tell whether the endpoint of a job takes an id that we choose, and finds its task by it."""
+        """Tell whether the endpoint of a job takes an id that we choose, and finds its task by it.
+
+        Lip-syncs take one and were never seen to show it: that there is none of it says nothing.
+        """
         endpoint = _submission_endpoint(job, self._service)
-        if endpoint is None or not endpoint.sending.external_id:
+        if endpoint is None or not endpoint.sending.shows_id:
             return False
         # Several ids are asked for with commas between them: one that has a comma is found by nobody.
         return not endpoint.sending.model_in_path or "," not in str(job.params.get(ID_FIELD, ""))
@@ -165,7 +168,7 @@ class Tasks:
     def _places(self) -> dict[str, bool]:
         """Return all places, each with whether its tasks have an id that we choose."""
         endpoints = possible_endpoints(None, self._service)
-        return {form_of(one, self._root).place(one): one.sending.external_id for one in endpoints}
+        return {form_of(one, self._root).place(one): one.sending.shows_id for one in endpoints}
 
 
 def _read_found(answer: Answer, request_id: str) -> Generation | None:

@@ -169,7 +169,7 @@ def test_at_a_service_that_lists_its_tasks_those_of_this_folder_are_found(
     recover_journal(tmp_path, settings, Terminal())  # type: ignore[arg-type]
     said = capsys.readouterr()
     assert "2 more generations from the service's lists of tasks" in said.out + said.err
-    assert "a task of video-extend carries no id of ours" in said.err
+    assert "a task of video-extend or lip-sync or advanced-lip-sync carries no id of ours" in said.err
     assert "the client's id" not in said.err, "ours all have one: that task is another program's"
 
     async def planned() -> list[str | None]:
