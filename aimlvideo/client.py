@@ -34,7 +34,7 @@ from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.base import Generation, Wire
 from aimlvideo.core.wires.http import Answer, Request, Transport
 from aimlvideo.core.wires.webhooks import WebhookSecret
-from aimlvideo.errors import ServiceError, SettingsError, VideoError
+from aimlvideo.errors import NotAccepted, ServiceError, SettingsError, VideoError
 from aimlvideo.pipeline.chains import Chains
 from aimlvideo.pipeline.download import Downloads
 from aimlvideo.pipeline.entry import RunSpec
@@ -411,14 +411,17 @@ class VideoClient:
         return await self._one(lambda run: as_async([record(run.spec.journal)]), output, retries=True)
 
     async def helper(self, name: str, **params: Any) -> dict[str, Any]:
-        """Return what a call answers that prepares a job and costs nothing: `helper("identify-face", video_url=...)`.
+        """Return what a call answers that prepares a job: `helper("identify-face", video_url=...)`.
 
-        Raises SettingsError where the service has none, InvalidJobs for wrong parameters, else the service's error.
+        Kling takes a little for some of them (`final_unit_deduction` in the answer): after a lost answer it is not sent
+        again. Raises SettingsError where the service has none, InvalidJobs for wrong parameters, else the service's
+        error.
         """
         helper = self.service.helper
         if helper is None:
             raise SettingsError(f"{self.service.title} has no calls that prepare a job")
-        return helper.read(await self.send(helper.request(name, params)))
+        send, request = self._opened.send, helper.request(name, params)
+        return helper.read(await retrying(lambda: send(request), on=(NotAccepted,), tries=4))
 
     def callback(self, body: bytes | str | Mapping[str, Any], headers: Mapping[str, str] | None = None) -> bool:
         """Take a call of the service that came in at a route of your own; tell whether anybody here waits for it.

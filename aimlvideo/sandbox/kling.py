@@ -131,7 +131,7 @@ async def list_tasks(request: web.Request) -> web.Response:
 
 
 async def open_session(request: web.Request) -> web.Response:
-    """Answer a call before a task: faces of a clip, or a selection in it. It costs nothing."""
+    """Answer a call before a task: faces of a clip, which cost a little, or a selection in it."""
     body = await read_json(request)
     name = request.path.rpartition("/")[2]
     if name in ("identify-face", "init-selection"):
@@ -142,6 +142,7 @@ async def open_session(request: web.Request) -> web.Response:
     data: dict[str, Any] = {"session_id": body.get("session_id") or f"session-{len(str(body))}"}
     if name == "identify-face":
         data["face_data"] = [{"face_id": "0", "face_image": "", "start_time": 0, "end_time": 5000}]
+        data["final_unit_deduction"] = "0.05"
     if name == "init-selection":
         data |= {"fps": 24, "original_duration": 5000, "total_frame": 120}
     return as_json({"code": 0, "message": "SUCCEED", "data": data})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from email.utils import formatdate
 from itertools import count
 from pathlib import Path
@@ -16,9 +17,10 @@ from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import OwnIds
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.errors import GenerationFailed, InDoubt, InvalidJobs, Unclear
+from aimlvideo.errors import GenerationFailed, InDoubt, InvalidJobs, ServiceError, Unavailable, Unclear
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.journal.sqlite_reader import SqliteReader
+from tests.cases import for_each
 from tests.fakes import FakeClient, FakeGateway, answer, business_error, jobs, quick_downloads, run_all
 
 OWN = {"model": "kling-v1-6", "prompt": "waves", "external_task_id": "mine"}
@@ -211,6 +213,26 @@ async def test_a_call_that_prepares_a_job_is_a_method_of_the_client(service: str
     async with FakeClient(Faces(), service=service, api_key="a:b") as client:
         faces = await client.helper("identify-face", video_url="https://a.example/a.mp4")
     assert faces == {"session_id": "s-1", "face_data": [{"face_id": "0"}]}
+
+
+@for_each(("error", "sent"), [(Unclear("reset"), 1), (Unavailable("refused"), 2)], ids=str)
+async def test_a_call_that_prepares_a_job_is_sent_again_only_where_it_was_surely_not_answered(
+    error: ServiceError, sent: int
+) -> None:
+    requests: list[Request] = []
+
+    class Faces(FakeGateway):
+        async def send(self, request: Request) -> Answer:
+            requests.append(request)
+            if len(requests) == 1:
+                raise error
+            return answer(200, {"code": 0, "data": {"session_id": "s-1", "final_unit_deduction": "0.05"}})
+
+    async with FakeClient(Faces(), service="kling", api_key="k") as client:
+        with pytest.raises(Unclear) if sent == 1 else nullcontext():
+            told = await client.helper("identify-face", video_url="https://a.example/a.mp4")
+            assert told["final_unit_deduction"] == "0.05"
+    assert len(requests) == sent
 
 
 async def test_a_call_into_a_journal_costs_the_same_however_many_jobs_it_has(
