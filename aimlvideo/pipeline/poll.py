@@ -79,6 +79,8 @@ ASKED_ALONG = 1.0
 too."""
 PARALLEL_POLLS = 128
 """Status checks in flight at most."""
+AFTER_OTHERS = 1.5
+"""Seconds after a pause until those are asked again whose check began it: more than others are asked along early."""
 CALLBACK_SLOWDOWN = 4.0
 """How much longer the gaps are while the service calls back."""
 
@@ -135,7 +137,8 @@ class Poll:
     has_callbacks: bool = False
     _wheel: TimerWheel[_Waiting] = field(default_factory=TimerWheel)
     _backlog: deque[_Waiting] = field(default_factory=deque)
-    _by_id: dict[str, _Waiting] = field(default_factory=dict)
+    _by_id: dict[str, tuple[_Waiting, ...]] = field(default_factory=dict)
+    """Who waits for a generation: a run, and others beside it that were given its id."""
     _owners: OrderedDict[str, str] = field(default_factory=OrderedDict)
     """The jobs of generations that are not waited for any more."""
     _own_ids: OrderedDict[str, str] = field(default_factory=OrderedDict)
@@ -169,7 +172,8 @@ class Poll:
             waiting.most_together = shared.most if is_shared else 0
         self._policies.add(policy)
         self._watched.set()
-        self._by_id[entry.progress.generation_id or ""] = waiting
+        generation_id = entry.progress.generation_id or ""
+        self._by_id[generation_id] = (*self._waiting_for(generation_id), waiting)
         if (request_id := entry.progress.request_id) and not is_whole(request_id):
             _remember(self._own_ids, request_id, entry.job.id)
         self._sleep(waiting, now)
@@ -182,38 +186,40 @@ class Poll:
         is_new = 0 <= age < CLOCKS_AGREE
         return age if is_new else Intent.of(progress.request_id).age(age, self.send.clock.at(now), now)
 
+    def _waiting_for(self, generation_id: str | None) -> list[_Waiting]:
+        return [waiting for waiting in self._by_id.get(generation_id or "", ()) if not waiting.entry.ended]
+
     def owner_of(self, generation_id: str) -> str | None:
         """Return the id of the job whose generation of this id is waited for, or was a while ago."""
         waiting = self._by_id.get(generation_id)
-        return self._owners.get(generation_id) if waiting is None else waiting.entry.job.id
+        return self._owners.get(generation_id) if waiting is None else waiting[0].entry.job.id
 
     def take_back(self, generation_id: str, owner: Entry) -> Entry | None:
         """Return the job that waits for a generation which is its `owner`'s instead: it waits for it no more."""
-        waiting = self._by_id.get(generation_id)
-        if waiting is None or waiting.entry.job.id == owner.job.id or waiting.entry.progress.request_id is None:
-            return None
-        del self._by_id[generation_id]
-        waiting.is_given_up = True
-        return None if waiting.entry.ended else waiting.entry
+        for waiting in self._by_id.get(generation_id, ()):
+            entry = waiting.entry
+            if entry.job.id != owner.job.id and entry.progress.request_id is not None:
+                self._drop(entry)
+                waiting.is_given_up = True
+                return None if entry.ended else entry
+        return None
 
     def hint(self, generation_id: str | None) -> bool:
         """Ask about one generation at once: somebody said that it has changed. Tell whether it is waited for."""
-        waiting = self._by_id.get(generation_id or "")
-        if waiting is None or waiting.entry.ended:
-            return False
-        if not waiting.is_being_polled:
-            # Also past a pause after failed checks: who calls knows more than our guess. The budget still holds.
-            waiting.not_before = -inf
-            self._schedule(waiting, clock.loop())
-        return True
+        for waiting in (found := self._waiting_for(generation_id)):
+            # Also past a pause after failed checks: who calls knows more than our guess. The budget still holds. While
+            # a check is under way it is for the next one: the answer may be older than the news.
+            waiting.not_before, waiting.not_after = -inf, clock.loop()
+            if not waiting.is_being_polled:
+                self._sleep(waiting, waiting.not_after)
+        return bool(found)
 
     def on_unfinished(self, generation_id: str | None, *, queued: bool) -> bool:
         """Take the service's word that a generation has not ended yet for a poll. Tell whether it is waited for."""
-        waiting = self._by_id.get(generation_id or "")
-        if waiting is None or waiting.entry.ended:
-            return False
-        # An older call may come after the one that says that it has ended: what was hinted at is asked in any case.
-        if not waiting.is_being_polled and waiting.not_before != -inf:
+        for waiting in (found := self._waiting_for(generation_id)):
+            # An older call may come after the one that says that it has ended: what was hinted at is asked in any case.
+            if waiting.is_being_polled or waiting.not_before == -inf:
+                continue
             now = clock.loop()
             # Calls can be forged, and repeated for ever: they put off each poll by as long again as it was to wait.
             if waiting.not_after == inf:
@@ -221,7 +227,7 @@ class Poll:
                 waiting.not_after = due + max(due - waiting.state.last_polled_at, 0.0)
             waiting.state = waiting.state.still_running(now, queued, waiting.policy)
             self._schedule(waiting, min(self._next_poll_at(waiting), now + REVIEW_INTERVAL))
-        return True
+        return bool(found)
 
     async def run(self) -> None:
         """Poll at the right moments, for as long as the client is open."""
@@ -236,8 +242,10 @@ class Poll:
         now = clock.loop()
         self._update_price(now)
         self._backlog.extend(self._due(now, now + clock.TICK))
-        while self._backlog and self.budget.rate.paused_until > now:  # waited for in the wheel, where patience can end
-            self._keep_waiting(self._backlog.popleft(), now)
+        # A pause is waited for in the wheel, where patience can end.
+        while self._backlog and (self._is_over(self._backlog[0]) or self.budget.rate.paused_until > now):
+            if not (waiting := self._backlog.popleft()).is_over:
+                self._keep_waiting(waiting, now)
         together = None
         if self._backlog and self._may_poll(now):
             together, self._turn = self._take_together(now), None
@@ -258,6 +266,8 @@ class Poll:
         self._backlog.extend(self._due(now, now + ASKED_ALONG))
         while self._backlog and len(together) < most and len(passed_over) < MOST_PASSED_OVER:
             waiting = self._backlog.popleft()
+            if self._is_over(waiting):
+                continue
             if len(together) < (narrower := min(most, self._most_together(waiting))):
                 together.append(waiting)
                 most = narrower
@@ -318,21 +328,29 @@ class Poll:
     def _due(self, now: float, until: float) -> Iterator[_Waiting]:
         """Give those whose moment has come by then, by what is known now; the others go back to sleep."""
         for waiting in self._wheel.pop_due(until):
-            # Ended jobs are left in the wheel and dropped as they come up: taking one out of its middle costs a search.
-            if waiting.entry.ended:
-                self._forget(waiting.entry)
-            if waiting.is_being_polled or waiting.is_over or waiting.due > until:
+            if self._is_over(waiting) or waiting.is_being_polled or waiting.due > until:
                 continue
             with contained(waiting.entry):
                 # What was learned since it was put to sleep may say that a poll would be too early.
-                waiting.is_being_polled = waiting.not_before == -inf or self._next_poll_at(waiting) <= until
+                waiting.is_being_polled = self._next_poll_at(waiting) <= until
                 if not waiting.is_being_polled:
                     self._keep_waiting(waiting, now)
             if waiting.is_being_polled:
                 yield waiting
 
+    def _is_over(self, waiting: _Waiting) -> bool:
+        """Tell whether one that comes up is waited for no more: it is dropped.
+
+        Where it stood before it was left: taking one out of the middle costs a search.
+        """
+        if waiting.entry.ended:
+            self._forget(waiting.entry)
+        return waiting.is_over
+
     async def _check(self, together: list[_Waiting]) -> None:
         """Ask once. One failed check fails nothing."""
+        for waiting in together:
+            waiting.not_before = 0.0
         shared = self.wire.shared_checks
         if shared is None or len(together) == 1:
             waiting = together[0]
@@ -354,7 +372,7 @@ class Poll:
         """Take what a question about several amounts to; where one of them may be the reason, it is asked by halves."""
         now = clock.loop()
         if waiting.is_over or not self._may_be_spoiled(waiting, error):
-            if not isinstance(error, Busy | Refused):
+            if not _is_about_all(error):
                 waiting.failed_at = now
             self._hear(waiting, error)
             return
@@ -367,7 +385,7 @@ class Poll:
         """Tell whether one of several generations may be the reason why a question about all of them failed."""
         if isinstance(error, Rejected):
             return True
-        if isinstance(error, Busy | Refused):
+        if _is_about_all(error):
             return False
         # An outage fails every question; this one failed again while others were answered.
         return waiting.failed_at <= self._answered_at and waiting.misses >= MISSES_TOGETHER
@@ -450,8 +468,9 @@ class Poll:
     def _on_status(self, waiting: _Waiting, generation: Generation) -> None:
         entry, policy, now = waiting.entry, waiting.policy, clock.loop()
         entry.run.stats.polls += 1
-        waiting.misses, waiting.not_before, waiting.not_after, waiting.last_error = 0, 0.0, inf, ""
-        waiting.ends_said, waiting.failed_at = 0, -inf
+        waiting.misses, waiting.last_error, waiting.ends_said, waiting.failed_at = 0, "", 0, -inf
+        if waiting.not_before != -inf:  # else it was called while this was under way
+            waiting.not_after = inf
         if (shared := self.wire.shared_checks) is not None:
             waiting.most_together = min(2 * waiting.most_together, shared.most)
         heard = {"status": generation.status or None, "status_at": clock.wall()}
@@ -505,7 +524,8 @@ class Poll:
             self._answered_at = now
             self.budget.rate.on_rejected(now, error.retry_after)
             waiting.entry.run.stats.refused["polls"] += 1
-            waiting.not_before = now
+            # After the pause the others come first: one that is always refused would keep them from being asked at all.
+            waiting.not_before = self.budget.rate.paused_until + AFTER_OTHERS
         else:
             waiting.misses += 1
             pause = SLOW_LANE if waiting.misses >= MAX_MISSES else min(2.0**waiting.misses / 2, 60.0)
@@ -515,7 +535,9 @@ class Poll:
         if waiting.misses >= MAX_MISSES and _is_final(error) and now - waiting.state.running_since > FIRST_MINUTE:
             self._give_up(waiting.entry, error)
             return
-        if isinstance(error, Refused) and waiting.misses == REFUSALS_BEFORE_HALT and waiting.entry.run.halted is None:
+        # One that was asked along with others may be refused for another one's sake.
+        is_refused = isinstance(error, Refused) and waiting.failed_at < now
+        if is_refused and waiting.misses >= REFUSALS_BEFORE_HALT and waiting.entry.run.halted is None:
             log.error(
                 "status checks are refused: %s. Running generations continue at the service; their ids are kept", error
             )
@@ -538,12 +560,20 @@ class Poll:
 
     def _forget(self, entry: Entry) -> None:
         """Ask about a generation no more, nor whether the key is still good for it."""
+        if self._drop(entry):
+            _remember(self._owners, entry.progress.generation_id or "", entry.job.id)
+
+    def _drop(self, entry: Entry) -> bool:
+        """Wait for a generation no more on behalf of this job; tell whether nobody else waits for it."""
         generation_id = entry.progress.generation_id or ""
-        waiting = self._by_id.get(generation_id)
+        if not (waiting := self._by_id.get(generation_id)):
+            return False
         # A later run may wait for what an earlier one was left with.
-        if waiting is not None and waiting.entry is entry:
+        if others := tuple(one for one in waiting if one.entry is not entry):
+            self._by_id[generation_id] = others
+        else:
             del self._by_id[generation_id]
-            _remember(self._owners, generation_id, entry.job.id)
+        return not others
 
     def _sleep(self, waiting: _Waiting, now: float) -> None:
         waiting.is_being_polled = False
@@ -587,6 +617,11 @@ def _remember(owners: OrderedDict[str, str], name: str, job_id: str) -> None:
     owners[name] = job_id
     if len(owners) > MOST_OWNERS:
         owners.popitem(last=False)
+
+
+def _is_about_all(error: ServiceError) -> bool:
+    """Tell an answer that says by itself that it is about no generation: too many questions, or a wrong key."""
+    return isinstance(error, Busy) or (isinstance(error, Refused) and error.wrong_key)
 
 
 def _is_final(error: ServiceError) -> bool:

@@ -51,7 +51,7 @@ async def test_a_call_that_says_it_has_ended_is_a_reason_to_ask_at_once() -> Non
 
 
 async def test_calls_that_come_before_the_gateway_itself_knows_its_task_do_not_end_the_waiting() -> None:
-    service = FakeGateway(seconds=40)
+    service = FakeGateway(seconds=50)
     service.checks.extend(answer(404, {"code": 1203, "message": "no such task"}) for _ in range(12))
     async with gateway_client(service, poll="every:600") as client, client.run(jobs(1, GATEWAY_JOB)) as results:
         for _ in range(13):

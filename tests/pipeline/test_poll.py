@@ -117,6 +117,20 @@ async def test_a_gateway_s_too_fast_leaves_it_alone_as_long_as_it_asks(status: i
     assert not [moment for moment, _ in service.polled_at[1:] if moment < refused_at + 50]
 
 
+@for_each(("code", "status"), [(1301, 400), (1302, 429)])
+async def test_one_whose_checks_always_come_too_fast_keeps_no_other_from_being_asked_about(
+    code: int, status: int
+) -> None:
+    class OneRefused(FakeGateway):
+        async def send(self, request: Request) -> Answer:
+            told = await super().send(request)
+            return business_error(code, "no", status) if request.path.endswith("gen-3") else told
+
+    async with FakeClient(OneRefused(seconds=50), service="kling", max_outstanding=100, timeout=200) as client:
+        results = await run_all(client, jobs(40, GATEWAY_JOB))
+    assert [result.generation_id for result in results.values() if not result.ok] == ["gen-3"]
+
+
 async def test_a_service_that_is_away_is_asked_again_when_it_says() -> None:
     service = FakeService(seconds=10)
     service.checks.append(answer(503, {"message": "back soon"}, retry_after="70"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -11,8 +12,8 @@ import pytest
 
 from aimlvideo import Stage
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.errors import ServiceError, Unavailable, Unclear
-from tests.fakes import FakeClient, FakeKling, answer, business_error, jobs, run_all
+from aimlvideo.errors import OutOfPatience, Refused, ServiceError, Unavailable, Unclear
+from tests.fakes import FakeClient, FakeKling, answer, business_error, jobs, quick_downloads, run_all
 
 JOB = {"model": "kling-3.0", "prompt": "waves"}
 KLING: dict[str, Any] = {"service": "kling-official", "api_key": "one-part", "max_outstanding": 100}
@@ -116,6 +117,16 @@ class Faulty(FakeKling):
         return told if found is None else found
 
 
+class Slow(FakeKling):
+    """Kling that takes five seconds to say what it has found."""
+
+    async def send(self, request: Request) -> Answer:
+        told = await super().send(request)
+        if request.path == "/tasks":
+            await anyio.sleep(5)
+        return told
+
+
 @pytest.mark.parametrize(
     "outage",
     [answer(500, {"code": 5000, "message": "x"}), Unavailable("refused"), Unclear("timed out")],
@@ -177,3 +188,117 @@ async def test_a_list_that_is_cut_short_is_read_in_shorter_questions() -> None:
     async with FakeClient(kling, **KLING, poll="every:20", timeout=400) as client:
         results = await run_all(client, jobs(20, JOB))
     assert all(result.ok for result in results.values()), [result.error for result in results.values()]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        business_error(1103, "Unauthorized access to requested resource", 403),
+        business_error(1301, "Content safety policy triggered", 400),
+        answer(302, {}, location="https://elsewhere.example/"),
+    ],
+    ids=["another account's", "moderated", "elsewhere"],
+)
+async def test_one_that_is_refused_however_that_is_said_holds_up_no_other(words: Answer) -> None:
+    kling = Faulty(lambda at, names: words if "gen-13" in names else None, seconds=50)
+    async with FakeClient(kling, **KLING, poll="every:20", timeout=400) as client:
+        results = await run_all(client, jobs(20, JOB))
+    assert [result.generation_id for result in results.values() if not result.ok] == ["gen-13"]
+    assert max(at for at, names in kling.asked if names != ["gen-13"]) - kling.began < 80
+
+
+async def test_a_service_that_refuses_every_question_about_several_stops_no_run() -> None:
+    refusal = business_error(1103, "Unauthorized access to requested resource", 403)
+    kling = Faulty(lambda at, names: refusal if len(names) > 1 else None, seconds=50)
+    async with FakeClient(kling, **KLING, poll="every:20") as client, client.run(jobs(20, JOB)) as run:
+        results = [result async for result in run]
+    assert all(result.ok for result in results), [result.error for result in results]
+    assert run.halted is None
+
+
+async def test_a_key_that_is_refused_three_times_stops_the_buying_also_where_many_are_asked_about_together() -> None:
+    kling = Faulty(lambda at, names: business_error(1002, "Invalid key", 401) if at > 15 else None, seconds=5000)
+    async with FakeClient(kling, **KLING, poll="every:20") as client, client.run(jobs(20, JOB)) as run:
+        await anyio.sleep(30)
+        assert isinstance(run.halted, Refused)
+    assert [len(names) for _, names in kling.asked[:3]] == [20, 20, 20]
+
+
+# With callbacks -------------------------------------------------------------------------------------------------------
+
+
+def ended(*names: str) -> list[bytes]:
+    return [json.dumps({"id": name, "status": "succeeded"}).encode() for name in names]
+
+
+async def test_a_call_that_comes_while_a_question_is_under_way_is_a_reason_to_ask_once_more() -> None:
+    kling = Slow(seconds=22)
+    async with FakeClient(kling, **KLING, poll="every:20") as client, client.run(jobs(3, JOB)) as run:
+        await anyio.sleep(23)
+        assert all(client.callback(call) for call in ended("gen-0", "gen-1"))
+        assert all(client.callback(call) for call in ended("gen-0", "gen-1")), "each may come twice"
+        results = [await anext(run), await anext(run)]
+        assert anyio.current_time() == pytest.approx(30, abs=0.5)
+        assert not client.callback(ended("gen-0")[0]), "it has ended"
+        results.append(await anext(run))
+    assert all(result.ok for result in results)
+    assert [names for _, names in kling.asked] == [["gen-0", "gen-1", "gen-2"], ["gen-0", "gen-1"], ["gen-2"]]
+
+
+@pytest.mark.parametrize(
+    "trouble", [business_error(1302, "too fast", 429), answer(500, {"code": 5000, "message": "x"}), Unclear("reset")]
+)
+async def test_a_call_whose_question_fails_is_not_forgotten(trouble: Any) -> None:
+    kling = Faulty(lambda at, names: trouble if at < 24 else None, seconds=20)
+    async with FakeClient(kling, **KLING, poll="every:600") as client, client.run(jobs(3, JOB)) as run:
+        await anyio.sleep(22)
+        assert all(client.callback(call) for call in ended("gen-0", "gen-1", "gen-2"))
+        assert all([(await anext(run)).ok for _ in range(3)])
+    assert anyio.current_time() < 30
+
+
+# With others who come and go ------------------------------------------------------------------------------------------
+
+
+async def test_a_call_reaches_all_who_wait_for_a_generation_also_when_one_of_them_has_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick_downloads(monkeypatch)
+    kling = FakeKling(seconds=30)
+    settings = {**KLING, "poll": "every:600"}
+    async with FakeClient(kling, **settings) as client, client.run(jobs(3, JOB), output=tmp_path) as run:
+        await anyio.sleep(5)
+        with anyio.move_on_after(10) as left:
+            await client.wait("gen-1", model="kling-3.0")
+        assert left.cancelled_caught
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lambda: client.wait("gen-2", model="kling-3.0"))
+            await anyio.sleep(20)
+            assert [client.callback(call) for call in ended("gen-1", "gen-2", "gen-9")] == [True, True, False]
+        assert all([(await anext(run)).ok for _ in range(2)])
+        assert anyio.current_time() < 40
+
+
+async def test_what_nobody_waits_for_any_more_is_not_asked_about_and_ends_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick_downloads(monkeypatch)
+
+    class LateRefusal(FakeKling):
+        async def send(self, request: Request) -> Answer:
+            told = await super().send(request)
+            if request.path == "/tasks":
+                await anyio.sleep(45)
+                return business_error(1302, "too fast", 429)
+            return told
+
+    kling, older = LateRefusal(seconds=110), {"model": "kling-v3", "prompt": "waves"}
+    settings = {**KLING, "max_outstanding": 150, "poll": "every:60", "poll_rate": 1.0}
+    async with FakeClient(kling, **settings, timeout=100) as client, client.run(jobs(1, JOB)) as other:
+        await anyio.sleep(1)
+        async with client.run(jobs(100, older), output=tmp_path):
+            await anyio.sleep(95)
+        asked = len(kling.polled_at)
+        assert isinstance((await anext(other)).error, OutOfPatience), "and no unexpected one, after the refusal"
+        assert (await client.wait("gen-7", model="kling-v3")).ok
+    assert len(kling.polled_at) - asked <= 3

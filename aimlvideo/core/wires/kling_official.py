@@ -14,7 +14,7 @@ from typing import Any
 from aimlvideo.core.catalog.endpoints import endpoint_facts
 from aimlvideo.core.formatting import SecretText
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.wires.answers import ENDED_STATES, Body, State
+from aimlvideo.core.wires.answers import Body, State
 from aimlvideo.core.wires.base import Generation, PathOf, SharedChecks
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.json_fields import as_id, as_text
@@ -42,6 +42,7 @@ MOST_TASKS = 20
 
 EARLIER = 5
 """Seconds by which a token is good before it was made: clocks differ."""
+_FINALITY = {State.FAILED: 1, State.COMPLETED: 2}
 
 
 class KlingItself(Kling):
@@ -64,21 +65,23 @@ class KlingItself(Kling):
     def _parts(self, answer: Answer, generation_ids: Sequence[str]) -> dict[str, Answer]:
         """Return what an answer says of each task, as if it alone had been asked for: a missing one has no row."""
         if (rows := _rows(answer)) is None:
-            self.parse_status(answer, generation_ids[0])
+            # Not as an answer about one task: a code of moderation is about one of these, and never a limit's.
+            Task.read(answer)
             raise Unclear(f"expected a list of {len(generation_ids)} tasks, found one task", status=answer.status)
         by_id: dict[str | None, Any] = {}
         for row in rows:
-            # Of a task that is listed twice an end counts: it does not become undone.
-            if isinstance(row, dict) and (as_id(row.get("id")) not in by_id or _has_ended(row)):
-                by_id[as_id(row.get("id"))] = row
+            # Of a task that is listed twice an end counts, which does not become undone, before all that of a clip.
+            if isinstance(row, dict) and _finality(row) >= _finality(by_id.get(name := as_id(row.get("id")), {})):
+                by_id[name] = row
         return {
             name: replace(answer, body=json.dumps({"code": 0, "data": [by_id[name]] if name in by_id else []}).encode())
             for name in generation_ids
         }
 
 
-def _has_ended(row: Mapping[str, Any]) -> bool:
-    return State.named(as_text(row.get("status")) or "") in ENDED_STATES
+def _finality(row: Mapping[str, Any]) -> int:
+    state = State.named(as_text(row.get("status")) or "")
+    return _FINALITY.get(state, 0) if state else 0
 
 
 def _is_asked_at_tasks(generation_id: str, job: VideoJob) -> bool:

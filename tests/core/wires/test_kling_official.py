@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import jwt
@@ -10,6 +11,7 @@ import pytest
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.money.account import ResourcePack
 from aimlvideo.core.services import service_of
+from aimlvideo.core.wires.answers import State
 from aimlvideo.core.wires.base import LookupById
 from aimlvideo.core.wires.http import Request
 from aimlvideo.errors import Busy, Refused, Rejected, ServiceError, SettingsError, Unclear
@@ -110,6 +112,16 @@ def test_tasks_of_models_that_a_path_names_are_asked_about_in_one_request_and_re
     with pytest.raises(Rejected, match="lists no task of this id") as lacking:
         wire.parse_status(parts["c"], "c")
     assert lacking.value.status == 404
+
+
+def test_of_a_task_that_is_listed_twice_a_clip_counts_before_a_failure_and_an_end_before_anything_else() -> None:
+    wire = SERVICE.wire(legacy=False, path_of=lambda model: None)
+    shared = wire.shared_checks
+    assert shared is not None
+    done = {"id": "a", "status": "succeeded", "outputs": [{"type": "video", "url": "https://x.example/a.mp4"}]}
+    for rows in itertools.permutations(({"id": "a", "status": "failed"}, {"id": "a", "status": "submitted"}, done)):
+        (part,) = shared.read(answer({"code": 0, "data": [*rows]}), ["a"]).values()
+        assert wire.parse_status(part, "a").state is State.COMPLETED
 
 
 @for_each(
