@@ -291,7 +291,8 @@ def _problems(model: Model, params: Any, details: list[Any], *, strict: bool) ->
             continue
         seen.add(spot.place)
         if detail["type"] == "extra_forbidden":
-            yield _unknown(spot, strict=strict)
+            # Where the path names the model, Kling leaves out what it does not know, and bills the clip without it.
+            yield _unknown(spot, strict=strict or model.sending.model_in_path)
         elif detail["type"] == "missing":
             yield Problem(_path(spot.place), f"required: {spot.param.expected()}", "nothing")
         else:

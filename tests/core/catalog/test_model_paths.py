@@ -174,6 +174,13 @@ def test_a_field_of_another_endpoint_is_refused_with_where_it_belongs() -> None:
     assert "omni-video takes kling-3.0-omni, kling-o1" in str(problem)
 
 
+@for_each(("model", "refused"), [("kling-3.0", True), ("kling-v3", False)])
+def test_a_parameter_that_kling_would_leave_out_and_bill_is_refused(model: str, refused: bool) -> None:
+    checked = check(VideoJob(model, id="job", prompt="waves", sond="on"), CATALOG, service=SERVICE.name)
+    assert [problem.field for problem in checked.problems] == (["sond"] if refused else [])
+    assert [problem.field for problem in checked.warnings] == ([] if refused else ["sond"])
+
+
 def test_every_rule_says_where_it_is_written_and_names_parameters_of_its_endpoint() -> None:
     for model in FACTS["models"]:
         entry = CATALOG.find(model)
