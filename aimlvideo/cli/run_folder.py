@@ -116,5 +116,5 @@ def _plan_anew(journal: Journal) -> None:
     """Plan again what an earlier embedded sandbox had begun."""
     # It ended with the process that it was in, and its generations with it: nobody can be asked for them.
     for job, progress in list(journal.open_jobs()):
-        if progress.stage is not Stage.PLANNED:
+        if progress.stage is not Stage.PLANNED or progress.retry_of is not None:
             journal.step(job, Progress())

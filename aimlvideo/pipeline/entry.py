@@ -88,6 +88,9 @@ class _RunOfEntry(Protocol):
     def notify_waiting(self) -> None:
         """Let those check again who wait to buy."""
 
+    def failed_before(self, entry: Entry) -> Progress | None:
+        """Return what a job that is tried again came to, where the service may have completed that since."""
+
     def earlier_owner(self, generation_id: str) -> str | None:
         """Return the id of the job that had a generation before this run; None where none is known."""
 

@@ -9,20 +9,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from itertools import count
 
-import anyio
-
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.catalog.validation import check
-from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.job import Record, VideoJob
 from aimlvideo.core.jobs.request_ids import OwnIds
 from aimlvideo.core.jobs.stages import ENDED, Stage
-from aimlvideo.core.wires.answers import State
-from aimlvideo.errors import InvalidJobs, NotAccepted, OutOfPatience, Problem, Refused, ServiceError, Unclear
+from aimlvideo.errors import InvalidJobs, Problem
 from aimlvideo.pipeline.crew import Crew
 from aimlvideo.pipeline.entry import Entry, contained
-from aimlvideo.pipeline.limiters import RateGate
 from aimlvideo.pipeline.pipeline import Pipeline
-from aimlvideo.pipeline.retries import taken_up_since
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.files.output_folders import is_saved
 
@@ -54,7 +49,6 @@ class Feed:
 
     def __post_init__(self) -> None:
         self._free = asyncio.Semaphore(PARALLEL_SUBMISSIONS)
-        self._checks = RateGate(self.pipeline.limiters.polls.rate)
         self._crew = Crew(self._next, self._submit, lambda: PARALLEL_SUBMISSIONS, self.run.tasks)
 
     async def work(self, records: AsyncIterator[Record]) -> None:
@@ -81,43 +75,14 @@ class Feed:
         return self._admitted.popleft() if self._admitted else None
 
     async def _submit(self, entry: Entry) -> None:
-        failed = entry.failed
         try:
             with contained(entry):
-                if failed is None:
+                if not _is_asked_about_first(entry):
                     await self.pipeline.submit(entry)
-                elif not await self._takes_up(entry, failed) and not entry.ended and await self._validate(entry):
-                    await self.pipeline.resubmit(entry)
+                elif not await self.pipeline.takes_up(entry) and await self._validate(entry):
+                    await self.pipeline.buy(entry)
         finally:
             self._free.release()
-
-    async def _takes_up(self, entry: Entry, failed: Progress) -> bool:
-        """Wait for the generation that a job failed with, where the service has completed it by now, or renders it."""
-        pipeline, patience = self.pipeline, self.run.spec.patience
-        try:
-            with anyio.fail_after(patience):
-                generation = await taken_up_since(
-                    pipeline.send, pipeline.wire, Record(entry.job, failed), self._checks, pipeline.account
-                )
-        except Refused as error:
-            entry.stop_run(error)  # it says the same of every other job
-            return True
-        # It may have been completed: what could not be asked about is not bought again on a guess.
-        except (TimeoutError, NotAccepted, Unclear) as error:
-            why = f": {error}" if isinstance(error, ServiceError) else f" within {patience:g} s"
-            unasked = f"generation {failed.generation_id}, which failed and may be completed by now, could not be asked"
-            again = "To try again: the same command later; a job of another id is bought anew"
-            entry.end(OutOfPatience(f"{unasked} about{why}. {again}", generation_id=failed.generation_id))
-            return True
-        if generation is None or entry.ended:
-            return False
-        state = "completed" if generation.state is State.COMPLETED else "taken up"
-        log.info("the service has %s it since it failed: nothing is bought", state, extra={"job": entry.job.id})
-        entry.step(Stage.SUBMITTING, **failed.submission())
-        entry.step(Stage.RENDERING)
-        await self.run.afford(entry)
-        pipeline.poll.watch(entry)
-        return True
 
     def _claim_id(self, entry: Entry) -> bool:
         """Keep two jobs of one id from being under way at once: both would be bought."""
@@ -200,7 +165,7 @@ class Feed:
 
         A clip that may be there already needs none of that: its model may be gone by now.
         """
-        is_asked_about_first = entry.failed is not None and entry.progress.stage is Stage.PLANNED
+        is_asked_about_first = _is_asked_about_first(entry)
         if not is_asked_about_first and not await self._validate(entry):
             return False
         await self.run.may_buy(entry)
@@ -209,3 +174,9 @@ class Feed:
             # it may be asked about: one that waits for money would wait for it, and it for that one.
             self.run.promise(entry)
         return is_asked_about_first or (await self.run.afford(entry) and await self.pipeline.route(entry))
+
+
+def _is_asked_about_first(entry: Entry) -> bool:
+    """Tell whether a job is tried again whose generation failed: the service may have completed that by now."""
+    is_retry = entry.progress.stage is Stage.PLANNED and entry.progress.retry_of is not None
+    return is_retry and (entry.failed is not None or entry.run.spec.ids_under_way is None)

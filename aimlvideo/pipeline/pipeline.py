@@ -22,8 +22,18 @@ from aimlvideo.core.lost_submissions import settle_seconds
 from aimlvideo.core.media_limits import MediaLimits
 from aimlvideo.core.polling.policy import PollPolicy
 from aimlvideo.core.services.base import Service
+from aimlvideo.core.wires.answers import State
 from aimlvideo.core.wires.http import Transport
-from aimlvideo.errors import DiskFailed, JournalError
+from aimlvideo.errors import (
+    DatabaseAway,
+    DiskFailed,
+    JournalError,
+    NotAccepted,
+    OutOfPatience,
+    Refused,
+    ServiceError,
+    Unclear,
+)
 from aimlvideo.pipeline.callbacks import Callbacks
 from aimlvideo.pipeline.crew import Crew
 from aimlvideo.pipeline.download import Downloads
@@ -33,6 +43,7 @@ from aimlvideo.pipeline.lost_submissions import LostSubmissions
 from aimlvideo.pipeline.poll import Poll
 from aimlvideo.pipeline.preflight import Preflight
 from aimlvideo.pipeline.request_log import LogReader, TimedSender
+from aimlvideo.pipeline.retries import taken_up_since
 from aimlvideo.pipeline.run import Run
 from aimlvideo.pipeline.submit import Submit
 from aimlvideo.settings import Settings
@@ -90,6 +101,7 @@ class Pipeline:
             self.poll.refuse_another_s,
         )  # fmt: skip
         self.callbacks = Callbacks(send, wire, self.poll, self.lost_submissions)
+        self._checks = RateGate(limiters.polls.rate)
         self.preflight = Preflight(send, service)
 
     @classmethod
@@ -129,18 +141,22 @@ class Pipeline:
             return False
         entry.late_refusals += 1
         # A new request id: under the old one the service would answer with the generation that never ran.
-        entry.step(Stage.PLANNED, request_id=None, generation_id=None, submitted_at=None, status=None, status_at=None)
+        before = entry.progress
+        entry.step(
+            Stage.PLANNED, request_id=None, generation_id=None, submitted_at=None, status=None, status_at=None,
+            retry_of=before.retry_of or before.generation_id,
+        )  # fmt: skip
         # It was taken and then had no slot: there are fewer than we believed.
         self.slots.on_rejected(clock.loop())
         self.limiters.rate_gate.pause(1)
         entry.release_slot()
-        self.resubmit_soon(entry)
+        entry.run.start_soon(self.buy, entry)
         return True
 
     def resubmit_soon(self, entry: Entry) -> None:
-        """Begin to submit a job again, in a task of its run."""
+        """Begin to submit a job again that surely was not accepted the first time, in a task of its run."""
         if not entry.ended:
-            entry.run.start_soon(self.resubmit, entry)
+            entry.run.start_soon(self._resubmit, entry)
 
     def settle_time(self, job: VideoJob) -> float:
         """Return after how long a submission that the service does not list was never accepted."""
@@ -172,11 +188,62 @@ class Pipeline:
                 entry.end()
         return False
 
-    async def resubmit(self, entry: Entry) -> None:
-        """Submit a job that surely was not accepted the first time: again under the limits, at its price of today."""
+    async def _resubmit(self, entry: Entry) -> None:
+        with contained(entry):
+            if not await self.takes_up(entry):
+                await self.buy(entry)
+
+    async def buy(self, entry: Entry) -> None:
+        """Submit a job that is tried again: again under the limits, at its price of today."""
         with contained(entry):
             if await entry.run.afford(entry) and await self.submit.admit(entry):
                 await self.submit(entry)
+
+    async def takes_up(self, entry: Entry) -> bool:
+        """Tell whether a job is not to be bought again: the service has completed what failed, or does not say so."""
+        patience = entry.run.spec.patience
+        try:
+            failed = entry.failed = entry.failed or entry.run.failed_before(entry)
+            if failed is None:
+                return entry.ended
+            with anyio.fail_after(patience):
+                record = Record(entry.job, failed)
+                generation = await taken_up_since(self.send, self.wire, record, self._checks, self.account)
+        except DatabaseAway as error:
+            entry.end(error)
+            return True
+        except Refused as error:
+            entry.stop_run(error)  # it says the same of every other job
+            return True
+        # It may have been completed: what could not be asked about is not bought again on a guess.
+        except (TimeoutError, NotAccepted, Unclear) as error:
+            why = f": {error}" if isinstance(error, ServiceError) else f" within {patience:g} s"
+            self._leave_failed(entry, why)
+            return True
+        if generation is None or entry.ended:
+            return entry.ended
+        state = "completed" if generation.state is State.COMPLETED else "taken up"
+        log.info("the service has %s it since it failed: nothing is bought", state, extra={"job": entry.job.id})
+        entry.note(**failed.submission())
+        entry.step(Stage.SUBMITTING)
+        entry.step(Stage.RENDERING)
+        await entry.run.afford(entry)
+        self.poll.watch(entry)
+        return True
+
+    def _leave_failed(self, entry: Entry, why: str) -> None:
+        """End a job whose failed generation could not be asked about."""
+        failed = entry.failed
+        if failed is None or entry.ended:
+            return
+        unasked = f"generation {failed.generation_id}, which failed and may be completed by now, could not be asked"
+        again = "To try again: the same command later; a job of another id is bought anew"
+        error = OutOfPatience(f"{unasked} about{why}. {again}", generation_id=failed.generation_id)
+        # A worker would be given it again at once, and for ever: it is failed again, for a person to queue.
+        if entry.run.spec.ids_under_way is None:
+            entry.note(**failed.submission())
+            entry.step(Stage.FAILED, error=error)
+        entry.end(error)
 
     def start_downloads(self, run: Run) -> None:
         """Let a run's clips be saved, several at a time."""

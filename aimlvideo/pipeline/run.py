@@ -191,12 +191,23 @@ class Run:
         while len(self.entries) + len(self._results) >= self.spec.window and not self.closed:
             await self._room_changed.wait()
         entry = Entry(record.job, record.progress, self)
-        if self.spec.retries and record.progress.stage is Stage.PLANNED:
-            known = self.spec.journal.find(record.job.id)
-            entry.failed = known.progress if known is not None and may_have_completed(known) else None
+        # Where many share the journal, it is asked when the service is.
+        if record.progress.stage is Stage.PLANNED and self.spec.ids_under_way is not None:
+            entry.failed = self.failed_before(entry)
         self.entries.add(entry)
         self.stats.job_entered(record.job, record.progress)
         return entry
+
+    def failed_before(self, entry: Entry) -> Progress | None:
+        """Return what a job that is tried again came to, where the service may have completed that since."""
+        name, journal = entry.progress.retry_of, self.spec.journal
+        known = None if name is None else journal.find(entry.job.id)
+        failed = None if known is None else known.progress
+        if name is not None and (failed is None or failed.generation_id != name):
+            # Another one was sent since, which may have been lost on its way; or it has turned out to be another job's.
+            attempts = () if journal.by_generation(name) else journal.attempts(entry.job.id)
+            failed = next((attempt.as_failed() for attempt in attempts if attempt.generation_id == name), None)
+        return failed if failed is not None and may_have_completed(Record(entry.job, failed)) else None
 
     async def may_buy(self, entry: Entry) -> None:
         """Return when one more generation may be bought, and count it; one that was bought before counts at once."""
@@ -214,17 +225,26 @@ class Run:
         What is outstanding is promised its price whatever the limit. While that may still settle below its price, so
         that the job fits after all, this waits.
         """
-        job, budget, stage = entry.job, self.budget, entry.progress.stage
-        if not (budget.is_kept or self.spec.folder) or self._is_paid_for(entry):
+        if self._is_paid_for(entry):
+            # It was promised its price while its failed generation was asked about, which was charged then.
+            if entry.holds_promise:
+                self.budget.release(entry.job.id)
             return True
-        if budget.limit is not None and stage is Stage.PLANNED:
+        if not (self.budget.is_kept or self.spec.folder):
+            return True
+        if entry.progress.stage is Stage.PLANNED:
+            return await self._afford_purchase(entry)
+        if not entry.ended:
+            self.promise(entry)
+        return not entry.ended
+
+    async def _afford_purchase(self, entry: Entry) -> bool:
+        job, budget = entry.job, self.budget
+        if budget.limit is not None:
             await self.spec.refresh_prices()
         # Its run was left while it waited, here or below: nobody would take back what is promised to it.
         if entry.ended:
             return False
-        if stage is not Stage.PLANNED:
-            self.promise(entry)
-            return True
         price = self.spec.price(job)
         # A loop, as others that waited for the same room may have taken it by the time that this one wakes.
         while not budget.commit(job.id, price, model=job.model):
@@ -330,11 +350,9 @@ class Run:
         failed, now = entry.failed, entry.progress
         was_sent = now.generation_id is not None or now.stage not in (Stage.PLANNED, Stage.FAILED)
         # What moderation refused is tried again with another picture only, and so as another clip.
-        if failed is None or not entry.moved or was_sent or isinstance(now.error, ContentRefused):
-            return
-        # What it was charged is in the sum of what was spent, as that of a submission that was replaced.
-        uncharged = failed._replace(cost_usd=None, cost_units=None)
-        self.spec.journal.step(entry.job, uncharged._replace(error=now.error or failed.error))
+        is_kept = failed is not None and entry.moved and self.spec.retries and not was_sent
+        if failed is not None and is_kept and not isinstance(now.error, ContentRefused):
+            self.spec.journal.step(entry.job, failed._replace(error=now.error or failed.error))
 
     def start_soon(self, work: Callable[[Entry], Coroutine[Any, Any, None]], entry: Entry) -> None:
         """Go on with a job in a task of this run."""

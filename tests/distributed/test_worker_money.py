@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from math import inf
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from aimlvideo.distributed.shared_account import AccountLimits
 from aimlvideo.distributed.worker import Worker
 from aimlvideo.errors import OverBudget, Unclear
 from aimlvideo.pipeline import download
+from aimlvideo.shell.http import retrying
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from tests.fakes import JOB, FakeDownload, FakeService, FakeTransport, answer
 from tests.waiting import PATIENCE
@@ -131,6 +133,50 @@ async def test_a_failed_generation_that_was_charged_counts_after_its_job_is_queu
     assert stages(dsn) == {"planned": 1}
     with open_sync_journal(dsn) as journal:
         assert journal.spent() == PRICE
+
+
+@pytest.mark.parametrize("is_lost", [False, True], ids=["not sent yet", "sent and never accepted"])
+async def test_a_worker_asks_about_what_failed_before_it_buys_anew_what_is_queued_again(
+    dsn: str, tmp_path: Path, service: FakeService, is_lost: bool
+) -> None:
+    service.broken["gen-0"] = "out of memory"
+    await queued(dsn, tmp_path, "a")
+    await work_off(service, dsn, tmp_path)
+    with psycopg.connect(dsn, autocommit=True) as db:
+        db.execute("UPDATE aimlvideo_jobs SET cost_usd = %s, counts = 'spent'", (PRICE,))
+    await queued(dsn, tmp_path, "a", retry_failed=True)
+    if is_lost:
+        service.posts.append(Unclear("reset"))
+        async with opened(service, dsn, tmp_path) as worker, anyio.create_task_group() as tasks:
+            tasks.start_soon(worker.run)
+            while not worker.results.stats.stages[Stage.IN_DOUBT]:  # noqa: ASYNC110 - nobody tells
+                await anyio.sleep(0.02)
+            await worker.stop()
+    service.broken.clear()
+    await work_off(service, dsn, tmp_path)
+    assert generations(dsn) == {"a": ("gen-0", Stage.SAVED)}
+    assert len(service.posted_at) == 1 + is_lost
+    with open_sync_journal(dsn) as journal:
+        assert (journal.spent(), journal.account()["committed"]) == (PRICE, 0.0)
+        ids = [(one.generation_id, one.cost_usd) for one in journal.attempts("a")]
+        assert ids == [*([(None, None)] if is_lost else []), ("gen-0", PRICE)]
+
+
+async def test_a_worker_leaves_failed_what_it_cannot_ask_about(
+    dsn: str, tmp_path: Path, service: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retrying, "_retry_delays", partial(retrying._retry_delays, 0.0, 0.0))
+    service.broken["gen-0"] = "out of memory"
+    await queued(dsn, tmp_path, "a")
+    await work_off(service, dsn, tmp_path)
+    await queued(dsn, tmp_path, "a", retry_failed=True)
+    service.checks.extend([answer(500)] * 5)
+    await work_off(service, dsn, tmp_path)
+    assert generations(dsn) == {"a": ("gen-0", Stage.FAILED)}
+    with open_sync_journal(dsn) as journal:
+        (failed,) = journal.failed_jobs()
+    assert "gen-0, which failed and may be completed by now, could not be asked about" in str(failed.progress.error)
+    assert len(service.posted_at) == 1
 
 
 async def test_an_answer_that_names_a_generation_of_another_worker_s_job_is_looked_into(

@@ -279,6 +279,24 @@ async def test_a_task_that_had_no_slot_is_planned_again_and_the_limit_narrows() 
     assert service.posted_at[1] - service.polled_at[0][0] >= 1, "a service without a slot is left alone for a moment"
 
 
+@pytest.mark.usefixtures("no_threads")
+async def test_a_task_that_had_no_slot_is_asked_about_once_more_where_the_run_was_killed_before_it_was_sent_again(
+    tmp_path: Path,
+) -> None:
+    service = FakeGateway(seconds=20)
+    service.checks.append(answer(200, {"code": 0, "data": NO_SLOT}))
+    service.posts.extend([None, *[answer(503)] * 9])
+    journal = tmp_path / "journal.sqlite3"
+    async with gateway_client(service, journal=journal) as client, client.run(jobs(1, GATEWAY_JOB)):
+        await anyio.sleep(25)
+    service.posts.clear()
+    sent = len(service.posted_at)
+    async with gateway_client(service, journal=journal) as client, client.resume() as results:
+        result = await anext(results)
+    assert sent > 1
+    assert (result.ok, result.generation_id, len(service.posted_at)) == (True, "gen-0", sent)
+
+
 async def test_a_task_that_never_has_a_slot_fails_in_the_end() -> None:
     service = FakeGateway(seconds=20)
     service.checks.extend([answer(200, {"code": 0, "data": NO_SLOT})] * 100)

@@ -20,6 +20,7 @@ from aimlvideo.shell import clock
 from aimlvideo.shell.files.downloads import Clip
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
+from aimlvideo.views.snapshot import RunWatcher
 from tests.fakes import (
     GATEWAY_JOB,
     JOB,
@@ -471,3 +472,88 @@ async def test_a_clip_that_was_saved_into_a_store_is_not_fetched_again(monkeypat
             results = await run_all(client, jobs(2), output="memory://clips/saved")
             assert all(result.ok for result in results.values())
     assert sorted(fetched) == ["job0.mp4", "job1.mp4"]
+
+
+async def killed_retry(service: FakeService, folder: Path, left: Any, charged: float | None = None) -> None:
+    """Let a job fail, and kill what tries it again once its POST got this answer: the service never accepted it."""
+    service.broken["gen-0"] = "out of paint"
+    async with FakeClient(service) as client:
+        await run_all(client, jobs(1), output=folder)
+        async with open_journal(folder / JOURNAL) as journal:
+            (record,) = journal.all_jobs()
+            journal.step(record.job, record.progress._replace(cost_usd=charged))
+        service.posts.extend([left] * 9)
+        async with client.resume(folder, retry_failed=True):
+            await anyio.sleep(1)
+    service.posts.clear()
+    assert (len(service.accepted), service.polled_at[-1][1]) == (1, "gen-0")
+
+
+LEFT = [(Unclear("reset"), Stage.IN_DOUBT), (answer(503), Stage.PLANNED)]
+"""What may come of a POST, and where it leaves its job when its run is killed."""
+
+
+@pytest.mark.parametrize("is_repaired", [True, False])
+@pytest.mark.parametrize(("left", "stage"), LEFT, ids=["in doubt", "planned"])
+async def test_a_retry_that_was_killed_and_never_accepted_asks_again_about_what_failed_before_it_buys(
+    tmp_path: Path, left: Any, stage: Stage, is_repaired: bool
+) -> None:
+    service = FakeService()
+    await killed_retry(service, tmp_path, left, charged=0.25 if is_repaired else None)
+    assert progress_in(tmp_path).stage is stage
+    if is_repaired:
+        service.broken.clear()
+    async with FakeClient(service, settle=50) as client, client.resume(tmp_path, max_spend=1.0) as results:
+        late = RunWatcher(results)
+        (result,) = [result async for result in results]
+        assert (results.budget.spent, results.budget.committed) == (0.25, 0.0)
+        assert (late.snapshot().spent, RunWatcher(results).snapshot().spent) == (0.25, 0.25)
+    assert (result.generation_id, len(service.accepted)) == (("gen-0", 1) if is_repaired else ("gen-1", 2))
+    with read_journal(tmp_path / JOURNAL) as journal:
+        assert (journal.spent(), [attempt.generation_id for attempt in journal.attempts("job0")].count("gen-0")) == (
+            0.25,
+            1,
+        )
+
+
+@pytest.mark.parametrize(("left", "stage"), LEFT, ids=["in doubt", "planned"])
+async def test_a_killed_retry_whose_failed_generation_cannot_be_asked_about_waits_for_the_next_run(
+    tmp_path: Path, left: Any, stage: Stage
+) -> None:
+    service = FakeService()
+    await killed_retry(service, tmp_path, left)
+    service.checks.extend([answer(500)] * 5)
+    async with FakeClient(service, settle=50) as client:
+        async with client.resume(tmp_path) as results:
+            (result,) = [result async for result in results]
+        assert "gen-0, which failed and may be completed by now, could not be asked" in str(result.error)
+        assert (progress_in(tmp_path).stage, len(service.posted_at)) == (Stage.PLANNED, 2)
+        service.broken.clear()
+        async with client.resume(tmp_path) as results:
+            assert [result.generation_id async for result in results] == ["gen-0"]
+
+
+async def test_a_killed_retry_whose_words_have_changed_since_does_not_ask_for_another_clip(tmp_path: Path) -> None:
+    service = FakeService()
+    await killed_retry(service, tmp_path, answer(503))
+    service.broken.clear()
+    async with FakeClient(service) as client:
+        (result,) = (await run_all(client, jobs(1, {**JOB, "prompt": "hills"}), output=tmp_path)).values()
+    assert (result.generation_id, service.bodies[-1]["prompt"]) == ("gen-1", "hills")
+
+
+async def test_what_could_not_be_sent_again_though_billed_is_counted_once_when_it_is_completed_after_all(
+    tmp_path: Path,
+) -> None:
+    service = FakeService()
+    await killed_retry(service, tmp_path, answer(503), charged=0.25)
+    service.posts.append(answer(403, {"message": "You've run out of credits"}))
+    async with FakeClient(service) as client:
+        await take_all(client.resume(tmp_path, retry_failed=True))
+        service.broken.clear()
+        async with client.resume(tmp_path, retry_failed=True, max_spend=0.25) as results:
+            assert [result.generation_id async for result in results] == ["gen-0"]
+            assert (results.budget.spent, results.budget.committed) == (0.25, 0.0)
+            assert RunWatcher(results).snapshot().spent == 0.25
+    with read_journal(tmp_path / JOURNAL) as journal:
+        assert journal.spent() == 0.25

@@ -241,7 +241,7 @@ class _ClipJournal:
             for record in opened.all_jobs():
                 job, progress = record
                 # The service may complete what failed, and charges it then: whoever tries it again asks first.
-                if may_have_completed(record):
+                if may_have_completed(record) or progress.retry_of is not None:
                     return False
                 if job.id != self.job.id or progress.has_attempt or progress.stage is not Stage.PLANNED:
                     stages.add(progress.stage)

@@ -30,7 +30,7 @@ COLUMN_KINDS: Mapping[str, Kind] = {
     "cost_usd": "number", "polls": "count", "submitted_at": "number", "completed_at": "number", "saved_at": "number",
     "file": "text", "bytes": "integer", "sha256": "bytes", "poll_ages": "bytes", "video_urls": "text", "files": "text",
     "account": "text", "service_time": "number", "cost_units": "number", "status": "text", "status_at": "number",
-    "file_sizes": "text",
+    "file_sizes": "text", "retry_of": "text",
 }  # fmt: skip
 """The columns, named after the fields of `Progress`, in its order; a journal has a type of its own for each kind."""
 PROGRESS_COLUMNS = tuple(COLUMN_KINDS)

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 from aimlvideo.core.formatting import preview
 from aimlvideo.core.jobs.stages import STAGES, Stage
-from aimlvideo.errors import DownloadFailed, InvalidJobs, Problem, UsageError, VideoError
+from aimlvideo.errors import DownloadFailed, GenerationFailed, InvalidJobs, Problem, UsageError, VideoError
 
 _setattr = object.__setattr__
 DEEPEST = 32
@@ -145,7 +145,8 @@ class Progress(NamedTuple):
     where a generation gave several. `account` is a fingerprint of the key and base URL that the submission was sent
     with, `service_time` the service's own clock at that moment. `poll_ages` has the age at each poll: `ages_at_polls`
     reads them. `status` is the service's own last word on the generation and `status_at` when it was
-    heard; `file_sizes` are the bytes of its clips, as far as the service says them.
+    heard; `file_sizes` are the bytes of its clips, as far as the service says them. `retry_of` is the generation that
+    failed, where a job is tried again: it is asked about before another one is bought.
     """
 
     stage: Stage = Stage.PLANNED
@@ -170,6 +171,7 @@ class Progress(NamedTuple):
     status: str | None = None
     status_at: float | None = None
     file_sizes: tuple[int | None, ...] = ()
+    retry_of: str | None = None
 
     @property
     def has_attempt(self) -> bool:
@@ -194,7 +196,7 @@ class Progress(NamedTuple):
         if is_paid and self.generation_id is not None:
             # One that was free because it had failed is charged when it is completed.
             return self.to(Stage.RENDERING, error=None, submitted_at=None, cost_usd=self.cost_usd or None)
-        return Progress()
+        return Progress(retry_of=self.generation_id or self.retry_of)
 
     def poll_ages_with(self, age: float, *, queued: bool) -> builtins.bytes:
         """Return `poll_ages` with one more, in seconds: 4 bytes each, negative where it was found queued."""
@@ -251,6 +253,11 @@ class Attempt(NamedTuple):
     stage: Stage
     cost_usd: float | None = None
     cost_units: float | None = None
+
+    def as_failed(self) -> Progress:
+        """Return how its job stood, where it had failed with this submission."""
+        error = GenerationFailed("it failed, and is to be tried again", generation_id=self.generation_id)
+        return Progress(error=error, **self._replace(stage=Stage.FAILED)._asdict())
 
 
 class Record(NamedTuple):

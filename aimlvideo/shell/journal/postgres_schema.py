@@ -167,7 +167,8 @@ ONE_SET_OF_RULES = (
     """
     -- `counts` is as what a job's price counts, as `counts_as` of the package says: the database only adds. Where a job
     -- has no price, `likely_price` is the highest that was seen of its model.
-    ALTER TABLE aimlvideo_jobs ADD COLUMN counts text, ADD COLUMN likely_price double precision;
+    ALTER TABLE aimlvideo_jobs ADD COLUMN counts text, ADD COLUMN likely_price double precision,
+        ADD COLUMN retry_of text;
     ALTER TABLE aimlvideo_attempts ADD COLUMN cost_usd double precision, ADD COLUMN cost_units double precision;
     CREATE INDEX aimlvideo_attempts_units ON aimlvideo_attempts (cost_units)
         WHERE cost_units IS NOT NULL AND cost_usd IS NULL;
@@ -234,6 +235,20 @@ ONE_SET_OF_RULES = (
     END $$;
     CREATE TRIGGER aimlvideo_keep_cost AFTER INSERT ON aimlvideo_attempts FOR EACH ROW
         WHEN (NEW.cost_usd IS NOT NULL) EXECUTE FUNCTION aimlvideo_keep_cost();
+
+    -- One that is its job's again, as the service has completed it since it failed, is no earlier one any more.
+    CREATE FUNCTION aimlvideo_take_back_attempt() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE charged float8;
+    BEGIN
+        WITH taken AS (
+            DELETE FROM aimlvideo_attempts WHERE job = NEW.id AND generation_id = NEW.generation_id RETURNING cost_usd
+        ) SELECT sum(cost_usd) INTO charged FROM taken;
+        UPDATE aimlvideo_account SET spent = spent - charged WHERE charged IS NOT NULL;
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER aimlvideo_take_back_attempt AFTER UPDATE ON aimlvideo_jobs FOR EACH ROW
+        WHEN (OLD.generation_id IS NULL AND NEW.generation_id = OLD.retry_of)
+        EXECUTE FUNCTION aimlvideo_take_back_attempt();
 
     CREATE FUNCTION aimlvideo_likely_price() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN

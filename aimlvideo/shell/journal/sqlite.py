@@ -209,13 +209,16 @@ class SqliteJournal(SqliteReader):
         if record is None:
             return False
         progress = record.progress
+        # Under another id of its own it is the same clip: that has failed, and is asked about before it is bought.
+        is_same_clip = changed_fields(content_before, job.content()) == [self.fact(OWN_IDS)]
         # Only what surely cost nothing may be forgotten for another content.
-        if progress.stage is Stage.FAILED and not progress.cost_usd and progress.for_retry().stage is Stage.PLANNED:
-            # Under another id of its own it is the same clip: that has failed, and is asked about before it is bought.
-            is_same_clip = changed_fields(content_before, job.content()) == [self.fact(OWN_IDS)]
+        is_free = not (progress.cost_usd or progress.cost_units)
+        if progress.stage is Stage.FAILED and is_free and progress.for_retry().stage is Stage.PLANNED:
             if progress.generation_id is None or not is_same_clip:
-                self.step(job, Progress())
+                self.step(job, progress.for_retry() if is_same_clip else Progress())
             return True
+        if progress.retry_of is not None and not is_same_clip and progress.stage is Stage.PLANNED:
+            self.step(job, progress._replace(retry_of=None))
         return progress.stage is Stage.PLANNED
 
     def _is_of_run(self, job_id: str, run: int) -> bool:

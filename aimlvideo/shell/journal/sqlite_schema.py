@@ -58,7 +58,8 @@ MIGRATIONS = (
     ALTER TABLE jobs ADD COLUMN status_at REAL;
     ALTER TABLE jobs ADD COLUMN file_sizes TEXT;
     """,
-    # A failed generation may be charged: what the submissions cost that a job had before counts as spent.
+    # A failed generation may be charged: what the submissions cost that a job had before counts as spent. One that is
+    # its job's again, as the service has completed it since, is no earlier one any more.
     """
     ALTER TABLE attempts ADD COLUMN cost_usd REAL;
     ALTER TABLE attempts ADD COLUMN cost_units REAL;
@@ -73,6 +74,12 @@ MIGRATIONS = (
             OLD.seq, OLD.request_id, OLD.generation_id, OLD.account, OLD.submitted_at, OLD.service_time, OLD.stage,
             OLD.cost_usd, OLD.cost_units
         );
+    END;
+    ALTER TABLE jobs ADD COLUMN retry_of TEXT;
+    CREATE TRIGGER take_back_attempt AFTER UPDATE OF generation_id ON jobs
+    WHEN OLD.generation_id IS NULL AND NEW.generation_id = OLD.retry_of
+    BEGIN
+        DELETE FROM attempts WHERE job = NEW.seq AND generation_id = NEW.generation_id;
     END;
     """,
 )

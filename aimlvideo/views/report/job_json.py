@@ -59,6 +59,7 @@ def job_json(job: VideoJob, progress: Progress) -> dict[str, Any]:
         "poll_ages": [round(age, 2) for age in progress.ages_at_polls],
         "polls": progress.polls,
         "generation": progress.generation_id,
+        "retry_of": progress.retry_of if progress.generation_id is None else None,
         "file": progress.file if progress.stage is Stage.SAVED else None,
         "bytes": clip_bytes(progress),
         "files": [clip.file for clip in progress.files] if progress.stage is Stage.SAVED else [],

@@ -122,7 +122,7 @@ def test_what_was_paid_is_fetched_again_and_not_bought_again(error: VideoError) 
 
 @pytest.mark.parametrize("known", [{"error": GenerationFailed("x"), "generation_id": "g"}, {"error": LinkDead("x")}])
 def test_what_failed_at_the_service_is_planned_anew(known: dict[str, Any]) -> None:
-    assert Progress(Stage.FAILED, **known).for_retry() == Progress()
+    assert Progress(Stage.FAILED, **known).for_retry() == Progress(retry_of=known.get("generation_id"))
 
 
 # Results -----------------------------------------------------------------------------------------------------------

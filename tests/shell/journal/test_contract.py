@@ -286,6 +286,27 @@ async def test_what_a_failed_generation_cost_in_units_stays_in_the_sum_when_the_
     assert sums in ([], [(0, 0.0), (0, 0.0), (0, 5.0), (0, 5.0), (0, 5.0), (1, 8.5)])
 
 
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_a_failed_generation_that_is_its_job_s_again_counts_once(opened: Opened, at_once: bool) -> None:
+    charged = {"cost_usd": 0.5, "cost_units": 2.0}
+    failed = RENDERING.to(Stage.FAILED, error=GenerationFailed("no"), **charged)
+    lost = failed.for_retry().to(Stage.SUBMITTING, request_id="av-2")
+    again = lost.to(Stage.PLANNED)._replace(**failed.submission()).to(Stage.SUBMITTING)
+    async with opened() as journal:
+        job = journal.plan(JOB).job
+        for progress in (failed, lost):
+            journal.step(job, progress)
+            await journal.synced()
+        for progress in (again, again.to(Stage.RENDERING)):
+            journal.step(job, progress)
+            if not at_once:
+                await journal.synced()
+        await journal.synced()
+        assert journal.spent() == 0.5
+        ids = [(one.request_id, one.generation_id, one.cost_usd) for one in journal.attempts("one")]
+        assert ids == [("av-2", None, None), ("av-1", RENDERING.generation_id, 0.5)]
+
+
 async def test_a_charge_is_kept_with_the_submission_that_it_was_for(opened: Opened) -> None:
     failed = RENDERING.to(Stage.FAILED, error=GenerationFailed("no"), cost_usd=0.5)
     async with opened() as journal:

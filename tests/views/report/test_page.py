@@ -133,6 +133,9 @@ def test_the_units_of_a_failure_that_was_billed_stay_in_the_sums_when_its_job_is
     assert page.locator("#tiles div", has_text="Spent").text_content().startswith("Spent8.5 units")
     assert page.evaluate("document.querySelector('#prices tbody td:last-child').textContent") == "8.5 units"
     assert page.evaluate("factsOf(jobs.get('x')).textContent").count("Earlier tries5 units") == 1
+    planned = "{ id: 'x', model: 'm', stage: 'submitting', retry_of: 'g1' }"
+    page.evaluate(f"jobs.clear(); [{failed}, {planned}, {planned}, {failed}].forEach(takeIn); drawTotals()")
+    assert page.locator("#tiles div", has_text="Spent").text_content().startswith("Spent5 units")
 
 
 def test_a_time_is_said_as_the_terminal_says_it(opened: Opened, folder: Path) -> None:

@@ -75,6 +75,12 @@ async def test_what_earlier_submissions_cost_stands_with_the_job(tmp_path: Path)
     assert cards == {"a": (0.5, None), "b": (None, 0.5)}
 
 
+def test_what_a_job_that_is_tried_again_stands_for_is_told_until_it_has_a_generation_of_its_own() -> None:
+    planned = Progress(retry_of="g1")
+    assert job_json(VideoJob("m"), planned)["retry_of"] == "g1"
+    assert "retry_of" not in job_json(VideoJob("m"), planned._replace(stage=Stage.RENDERING, generation_id="g2"))
+
+
 async def test_the_units_of_earlier_submissions_stand_with_the_job_where_nobody_said_dollars(tmp_path: Path) -> None:
     async with open_journal(tmp_path / "journal.sqlite3") as journal:
         job = journal.plan(VideoJob("m", id="a", prompt="x")).job
