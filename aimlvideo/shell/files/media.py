@@ -142,17 +142,18 @@ def _beyond(limits: FileLimits, kind: str, file: BinaryIO, size: int) -> str:
         most = f"{limits.taken_by} takes at most {limits.max_bytes / 2**20:g} MB: make it smaller"
         return f"has {size / 2**20:.1f} MB; {most}" + (f", or {UPLOAD_HINT}" if limits.upload_helps else "")
     if kind.startswith("image/"):
-        return _wrong_picture(limits, file) if limits.limits_pictures else ""
+        return _wrong_picture(limits, kind, file) if limits.limits_pictures else ""
     return _wrong_length(limits, file) if limits.limits_seconds else ""
 
 
-def _wrong_picture(limits: FileLimits, file: BinaryIO) -> str:
+def _wrong_picture(limits: FileLimits, kind: str, file: BinaryIO) -> str:
     file.seek(0)
     import imagesize  # noqa: PLC0415 - it brings an XML parser, and few jobs send a picture's file
 
     width, height = imagesize.get(file)
     if min(width, height) <= 0:
-        return "is corrupt: no image size found"
+        # In files of the ISO kind it may stand where the library does not look: in a turned one, a sequence.
+        return "" if kind in ("image/avif", "image/heic") else "is corrupt: no image size found"
     if limits.pixels and (width, height) != limits.pixels:
         exact = "x".join(map(str, limits.pixels))
         return f"is {width}x{height} pixels; {limits.taken_by} takes {exact} with these parameters"

@@ -167,6 +167,11 @@ def test_a_gateway_s_limits_of_size_and_shape_are_checked(kind: str, width: int,
     Media(None, AI_ML_API).check(raw)
 
 
+def test_a_picture_whose_size_the_library_cannot_tell_is_not_called_corrupt() -> None:
+    turned = b"\0\0\0\x18ftypavif\0\0\0\0avifmif1" + bytes(64)
+    Media(None, GATEWAY._replace(inline=FileLimits(min_side=300))).check(turned)
+
+
 def test_a_gateway_s_other_limits_are_checked(folder: Path) -> None:
     media = Media(folder, GATEWAY)
     with pytest.raises(UsageError, match="is image/gif; this service takes JPEG and PNG"):
