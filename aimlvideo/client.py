@@ -440,7 +440,9 @@ class VideoClient:
         # The signature is over the bytes as they came: a body that was parsed and written again has others.
         raw = body if isinstance(body, bytes) else body.encode(errors="replace") if isinstance(body, str) else b""
         lowered = {name.lower(): value for name, value in (headers or {}).items()}
-        if secret and WebhookSecret(secret).is_forged(lowered, raw, clock.wall()):
+        if secret and WebhookSecret(secret).is_forged(
+            lowered, raw, clock.wall(), self._opened.request_log.service_now()
+        ):
             log.warning("rejected a callback with a wrong signature")
             return False
         content = body if isinstance(body, Mapping) else Answer(200, {}, raw).json()

@@ -123,7 +123,7 @@ class Pipeline:
         pipeline = cls(settings, transport, clips, catalog, policy_for, limiters=limiters or _own_limiters(settings))
         spared = (pipeline.poll.watch_key, pipeline.callbacks.run, *background)
         works = (pipeline.poll.run, pipeline.lost_submissions.run, *map(_going_without, spared))
-        async with background_tasks(*works), _callback_page(settings, pipeline.callbacks):
+        async with background_tasks(*works), pipeline._callback_page():
             yield pipeline
 
     def on_accepted(self, entry: Entry) -> None:
@@ -245,6 +245,21 @@ class Pipeline:
             entry.step(Stage.FAILED, error=error)
         entry.end(error)
 
+    @asynccontextmanager
+    async def _callback_page(self) -> AsyncIterator[None]:
+        """Serve the page that a service may call, where one was asked for."""
+        settings, read = self._settings, self.service.read_callback
+        if settings.callback is None or read is None:
+            yield
+            return
+        from aimlvideo.shell.http.callback_server import callback_page  # noqa: PLC0415 - 20 ms that only callbacks need
+
+        def heard(body: Any) -> bool:
+            return self.callbacks.receive(read(body))
+
+        async with callback_page(*settings.callback, heard, settings.callback_secret, self.request_log.service_now):
+            yield
+
     def start_downloads(self, run: Run) -> None:
         """Let a run's clips be saved, several at a time."""
         save, most = self.downloads.save, lambda: self.limiters.downloads.limit
@@ -283,20 +298,6 @@ def _may_resubmit(entry: Entry, service: Service) -> bool:
     own_id = entry.job.params.get(service.id_field) if service.id_field else None
     was_sent_here = entry.progress.request_id is not None
     return was_sent_here and not entry.ended and not own_id and entry.late_refusals < MAX_LATE_REFUSALS
-
-
-@asynccontextmanager
-async def _callback_page(settings: Settings, callbacks: Callbacks) -> AsyncIterator[None]:
-    """Serve the page that a service may call, where one was asked for."""
-    read = settings.chosen_service.read_callback
-    if settings.callback is None or read is None:
-        yield
-        return
-    host, port = settings.callback
-    from aimlvideo.shell.http.callback_server import callback_page  # noqa: PLC0415 - 20 ms that only callbacks need
-
-    async with callback_page(host, port, lambda body: callbacks.receive(read(body)), settings.callback_secret):
-        yield
 
 
 def _own_limiters(settings: Settings) -> Limiters:

@@ -6,6 +6,7 @@ import base64
 import hmac
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from aimlvideo.pipeline.poll_policies import PollPolicies
 from aimlvideo.shell import clock
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from tests.cases import for_each
-from tests.fakes import GATEWAY_JOB, FakeClient, FakeGateway, answer, jobs, run_all
+from tests.fakes import GATEWAY_JOB, FakeClient, FakeGateway, answer, http_date, jobs, run_all
 
 NO_SLOT = {
     "task_id": "gen-0",
@@ -138,6 +139,29 @@ async def test_a_call_with_a_wrong_signature_is_turned_away_at_an_application_s_
         await anyio.sleep(6)
         assert not client.callback(body, headers | {"Webhook-Signature": "v1,AAAA"})
         assert client.callback(body, headers)
+        assert (await anext(results)).ok
+
+
+async def test_a_signed_call_is_taken_also_where_this_machine_s_clock_is_wrong() -> None:
+    class Dated(FakeGateway):
+        async def send(self, request: Request) -> Answer:
+            told = await super().send(request)
+            return replace(told, headers={**told.headers, "date": http_date(int(self.now()))})
+
+    key, service = b"a secret of the right length.....", Dated(seconds=20)
+    secret, body = "whsec_" + base64.b64encode(key).decode(), json.dumps(call("succeed")).encode()
+    settings = {"callback_secret": secret, "poll": "every:600"}
+    async with gateway_client(service, **settings) as client, client.run(jobs(1, GATEWAY_JOB)) as results:
+        await anyio.sleep(21)
+
+        def headers(moment: float) -> dict[str, str]:
+            signed = f"msg-1.{moment:.0f}.".encode() + body
+            good = base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
+            return {"webhook-id": "msg-1", "webhook-timestamp": f"{moment:.0f}", "webhook-signature": f"v1,{good}"}
+
+        assert abs(service.now() - clock.wall()) > 3600
+        assert not client.callback(body, headers(service.now() - 3600)), "it is repeated by somebody"
+        assert client.callback(body, headers(service.now()))
         assert (await anext(results)).ok
 
 

@@ -36,17 +36,22 @@ silent_log.setLevel(logging.CRITICAL + 1)
 
 @asynccontextmanager
 async def callback_page(
-    host: str, port: int, heard: Callable[[Any], object], secret: str | None = None
+    host: str,
+    port: int,
+    heard: Callable[[Any], object],
+    secret: str | None = None,
+    service_now: Callable[[], float | None] = lambda: None,
 ) -> AsyncIterator[str]:
     """Serve the page and give its local URL; each call's JSON body goes to `heard`.
 
-    With a `secret`, a call whose signature does not hold is turned away; an unsigned one is still a hint.
+    With a `secret`, a call whose signature does not hold is turned away; an unsigned one is still a hint. `service_now`
+    is the time by the service's clock, where that is known: this machine's may be wrong.
     """
 
     async def called(request: web.Request) -> web.Response:
         body = await request.read()
         # The services differ in whether they sign: without a signature a call is only a hint to ask sooner.
-        if secret and WebhookSecret(secret).is_forged(request.headers, body, clock.wall()):
+        if secret and WebhookSecret(secret).is_forged(request.headers, body, clock.wall(), service_now()):
             log.warning("rejected a callback with a wrong signature")
             return web.Response(status=401)
         content = Answer(200, {}, body).json()
