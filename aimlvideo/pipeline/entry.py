@@ -136,6 +136,8 @@ class Entry:
     """How often the service took this job and later said that it had no slot for it."""
     failed: Progress | None = None
     """What a job that is tried again has come to, where its generation is asked about first."""
+    is_asked_about: bool = False
+    """Whether its price is promised to it while its failed generation is asked about, and for no longer."""
     bought: bool = False
     """Whether it counts among those that are bought and not yet taken by the reader."""
 

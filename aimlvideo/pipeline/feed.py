@@ -173,6 +173,7 @@ class Feed:
             # Until the answer is there: it may be charged by now, and another job would be bought beside it. Not before
             # it may be asked about: one that waits for money would wait for it, and it for that one.
             self.run.promise(entry)
+            entry.is_asked_about = True
         return is_asked_about_first or (await self.run.afford(entry) and await self.pipeline.route(entry))
 
 

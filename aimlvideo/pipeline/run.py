@@ -18,7 +18,7 @@ from aimlvideo.core.formatting import pluralize, redact_for_display
 from aimlvideo.core.jobs.file_names import NameTemplate, file_name
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
-from aimlvideo.core.money.budget import Budget, Counts, Verdict
+from aimlvideo.core.money.budget import Budget, Counts, Standing, Verdict
 from aimlvideo.core.run_stats import RunStats
 from aimlvideo.errors import ContentRefused, DiskFailed, OverBudget, UsageError, VideoError
 from aimlvideo.pipeline.crew import Crew
@@ -225,6 +225,7 @@ class Run:
         What is outstanding is promised its price whatever the limit. While that may still settle below its price, so
         that the job fits after all, this waits.
         """
+        entry.is_asked_about = False
         if self._is_paid_for(entry):
             # It was promised its price while its failed generation was asked about, which was charged then.
             if entry.holds_promise:
@@ -252,7 +253,8 @@ class Run:
             verdict = budget.verdict(price, under_way, model=job.model)
             if self.halted is None and verdict is not Verdict.WAIT:
                 expected = budget.spending.expected(job.model, price)
-                self.halt(OverBudget(verdict.refusal(budget.limit or 0.0, expected, budget.standing())))
+                so_far = Standing(budget.spent, self.committed)
+                self.halt(OverBudget(verdict.refusal(budget.limit or 0.0, expected, so_far)))
             if self.halted is not None:
                 self.end(entry, self.halted)
                 return False
@@ -275,6 +277,12 @@ class Run:
         if not self.budget.holds(job.id):
             self.budget.spending.add(job.id, job.model, self.spec.price(job))
         entry.holds_promise = True
+
+    @property
+    def committed(self) -> float:
+        """What the jobs under way will cost; not those of which it is only asked whether they are to be bought."""
+        asked, spending = {entry.job.id for entry in self.entries if entry.is_asked_about}, self.budget.spending
+        return spending.committed_beyond(asked) if asked else spending.committed
 
     def take_back_charge(self, record: Record) -> None:
         """Count the charge of a job that has ended no more: it is another one's. Its own may still be outstanding."""

@@ -167,7 +167,7 @@ class RunWatcher:
             total=sum(stages.values()) if self.all_jobs_known or self.run.input_exhausted else None,
             pace=self._pace(stages),
             spent=self._spent_before + stats.dollars,
-            committed=stats.committed() if limit is None else self.run.budget.committed,
+            committed=stats.committed() if limit is None else self.run.committed,
             eta=self._smooth(self._estimated()),
             failures=tuple(stats.failures),
             waiting_for=_waiting_for(self.run, stages),

@@ -134,6 +134,20 @@ async def test_nothing_is_bought_under_a_limit_that_a_generation_may_fill_which_
     assert len(service.accepted) == (2 if is_repaired else 3)
 
 
+async def test_what_is_only_asked_about_is_not_committed_where_a_limit_refuses_a_job(tmp_path: Path) -> None:
+    service = FakeService()
+    service.broken = {f"gen-{number}": "out of paint" for number in range(1, 5)}
+    async with FakeClient(service) as client:
+        await run_all(client, jobs(5), output=tmp_path)
+        service.checks.extend([None, answer(503), answer(503), answer(503)])  # of the others it is said later
+        async with client.resume(tmp_path, retry_failed=True, max_spend=0.25) as results:
+            watcher, seen = RunWatcher(results), set[float]()
+            results.ended_watchers.append(lambda _: seen.add(watcher.snapshot().committed))
+            assert [result.ok async for result in results] == [False] * 4
+    said = "the next job (0.25 USD) would pass the limit of 0.25 USD: 0.25 spent, 0.00 committed"
+    assert (str(results.halted), seen, len(service.posted_at)) == (said, {0.0}, 5)
+
+
 async def test_a_job_that_is_tried_again_and_one_that_is_sent_again_do_not_wait_for_each_other(tmp_path: Path) -> None:
     service = FakeService()
     service.broken = {"gen-0": "out of paint"}
