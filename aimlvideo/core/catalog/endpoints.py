@@ -59,6 +59,8 @@ def _entry(facts: Mapping[str, Any], model: Mapping[str, Any], model_id: str = "
                 choice for choice in raw.get("choices", ()) if choice not in known.get("choices", (choice,))
             ]:
                 params[field] = {**known, "choices": [*known["choices"], *choices]}
+    if "contents" in params:
+        params["contents"] = facts["fields"]["contents"]  # of all types; each endpoint says which of them it takes
     if len(endpoints) > 1:
         params[NAMED] = {"type": "string", "choices": list(endpoints)}
     service, *others = facts["services"]
@@ -84,6 +86,8 @@ def _at_endpoint(facts: Mapping[str, Any], name: str, model: Mapping[str, Any], 
     ]
     if raw.get("external_id") is False:
         del params["external_task_id"]
+    if types := model.get("contents", {}).get(name):
+        params["contents"] = _of_types(params["contents"], types)
     rules = [*raw["rules"], *(rule for shared in raw.get("shared_rules", ()) for rule in facts["rules"][shared])]
     if name in model["endpoints"]:
         rules += [rule for rule in model.get("rules", []) if _names(rule) <= params.keys()]
@@ -111,6 +115,13 @@ def _at_endpoint(facts: Mapping[str, Any], name: str, model: Mapping[str, Any], 
         "sending": {**sending, "model_in_path": in_path},
         "example": raw.get("example", {}),
     }
+
+
+def _of_types(contents: Mapping[str, Any], types: list[str]) -> dict[str, Any]:
+    """Return the parameter `contents` whose entries have these types: others Kling takes, leaves out, and bills."""
+    fields = {**contents["item"]["fields"]}
+    fields["type"] = {**fields["type"], "choices": types}
+    return {**contents, "item": {**contents["item"], "fields": fields}}
 
 
 def _names(rule: Mapping[str, Any]) -> set[str]:

@@ -168,6 +168,19 @@ def test_a_clip_in_its_own_list_lets_an_omni_clip_go_without_a_shape_and_o1_be_o
     assert not ask("kling-o1", {"prompt": "p", "duration": 7, **further}).problems
 
 
+KINDS = ("prompt", "first_frame", "last_frame", "refer_image", "feature_video", "base_video", "image", "video")
+
+
+@for_each("path", [path for path in PATHS if OFFERS[path].contents])
+def test_what_a_path_does_not_take_among_its_contents_is_refused_before_it_is_left_out_and_billed(path: str) -> None:
+    endpoint, _, model = path.partition("/")
+    for kind in (*KINDS, "element", "voice"):
+        entry = {"type": kind, "url": PICTURE, "text": "waves", "element_id": "1", "voice_id": "1", "id": "1"}
+        checked = ask(model, {"endpoint": endpoint, "character_orientation": "image", "contents": [entry]})
+        refused = "contents[0].type" in {problem.field for problem in checked.problems}
+        assert refused == (kind not in OFFERS[path].contents), kind
+
+
 def test_a_field_of_another_endpoint_is_refused_with_where_it_belongs() -> None:
     (problem,) = ask("kling-3.0", {"prompt": "p", "endpoint": "omni-video"}).problems
     assert "one of text-to-video, image-to-video, motion-control" in str(problem)
