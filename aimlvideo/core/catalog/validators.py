@@ -133,7 +133,7 @@ def _shortest(value: float) -> float:
 
 def _file(value: Any) -> Any:
     """Pass a link or path as text, a path, or the bytes themselves; whether it can be read is seen when it is read."""
-    if isinstance(value, PurePath) or (isinstance(value, str | bytes) and value.strip()):
+    if isinstance(value, PurePath) or (isinstance(value, str | bytes | bytearray) and value.strip()):
         return value
     raise PydanticCustomError("media", "no file")
 

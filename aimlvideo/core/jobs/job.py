@@ -112,7 +112,7 @@ def _json_default(value: object) -> object:
         return str(value)
     if isinstance(value, set | frozenset):
         return sorted(value)
-    if isinstance(value, bytes):
+    if isinstance(value, bytes | bytearray):
         return f"sha256:{hashlib.sha256(value).hexdigest()}"
     pixels = getattr(value, "tobytes", None)
     if pixels is None:

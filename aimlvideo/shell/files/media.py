@@ -118,7 +118,10 @@ class Media(NamedTuple):
         """Return the media type of a picture that can be sent."""
         kind = media_type(file.read(HEAD))
         if kind is None:
-            raise UsageError(f"{_name(value)} is not a supported image, video or audio file")
+            raise UsageError(
+                f"{_name(value)} is not a supported image, video or audio file: expected PNG, JPEG, WebP, MP4, MP3 or "
+                "the like" + ("" if size else ", and it is empty")
+            )
         by_link = self._goes_by_link(kind, size)
         if size > MAX_BYTES and not by_link:
             raise UsageError(f"{_name(value)} has {size / 2**20:.0f} MB; {TOO_LARGE}")
@@ -213,9 +216,11 @@ def _path_hint(value: object) -> str:
     text = str(value)
     if text.lower().startswith("www."):
         return ": a link begins with https://"
+    if text.lstrip().lower().startswith(LINKS):
+        return ": a link has no blanks before it"
     if re.match(r"[A-Za-z]:[\\/]", text) and os.sep == "/":
         return ": a path of Windows. Write it as it is on this machine, or beside the job file by its name alone"
-    return ""
+    return "; expected a file of this machine, or a link with https://"
 
 
 def _is_inline(value: Any) -> bool:
@@ -257,7 +262,9 @@ def _raw(value: Any) -> bytes:
     try:
         value.save(held, format="PNG")
     except (OSError, ValueError, KeyError) as error:
-        raise UsageError(f"this picture cannot be converted to PNG: {error}") from error
+        raise UsageError(
+            f"this picture cannot be converted to PNG: {error}; expected one in RGB, as its `convert('RGB')` returns"
+        ) from error
     return held.getvalue()
 
 

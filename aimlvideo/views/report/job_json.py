@@ -82,9 +82,9 @@ def _shown_params(value: Any) -> str:
     """Return a parameter's value as a short text; of pictures only their names, of links no query."""
     if isinstance(value, str) and (name := _medium(value)):
         return name
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray):
         return _cut(", ".join(_shown_params(part) for part in value))
-    if isinstance(value, bytes):
+    if isinstance(value, bytes | bytearray):
         return f"{len(value):,} bytes"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return redact_for_display(text, VALUE)

@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from aimlvideo.core.catalog.catalog import load_catalog
+from aimlvideo.core.catalog.validation import check
+from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.media_limits import FileLimits
 from aimlvideo.core.media_types import is_video, media_type
 from aimlvideo.core.services import service_of
@@ -91,8 +94,16 @@ def test_a_pil_image_becomes_a_png(folder: Path) -> None:
     image = Image.open(io.BytesIO(PNG))
     sent = Media(None, AI_ML_API).encoded(image)
     assert Image.open(io.BytesIO(base64.b64decode(sent.partition(",")[2]))).size == (320, 400)
-    with pytest.raises(UsageError, match="cannot be converted to PNG"):
+    with pytest.raises(UsageError, match=r"cannot be converted to PNG: .*expected one in RGB"):
         Media(None, AI_ML_API).encoded(Image.new("CMYK", (400, 400)))
+
+
+def test_a_bytearray_is_a_picture_as_its_bytes_are() -> None:
+    content, model = bytearray(PNG), "kling-video/v1.6/pro/image-to-video"
+    job = VideoJob(model, prompt="x", image_url=content)
+    assert not check(job, load_catalog()).problems
+    assert job.id == VideoJob(model, prompt="x", image_url=PNG).id
+    assert Media(None, AI_ML_API).encoded(content) == URI
 
 
 def test_a_home_folder_and_an_absolute_path_are_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +120,8 @@ def test_without_a_folder_a_path_starts_where_the_process_is(folder: Path, monke
 @for_each(
     ("value", "words"),
     [
-        ("none.png", "none.png cannot be read: No such file or directory"),
+        ("none.png", "none.png cannot be read: No such file or directory; expected a file of this machine, or a link"),
+        (" https://example.com/a.png", "cannot be read: No such file or directory: a link has no blanks before it"),
         ("", " is not a file"),
         (".", ". is not a file"),
         ("pipe", "pipe is not a file"),
@@ -118,7 +130,8 @@ def test_without_a_folder_a_path_starts_where_the_process_is(folder: Path, monke
         ("~nobody-of-that-name/a.png", "cannot be read: "),
         ("x" * 300, "cannot be read: File name too long"),
         ("note.png", "note.png is not a supported image, video or audio file"),
-        ("empty.png", "empty.png is not a supported image"),
+        ("empty.png", "empty.png is not a supported image, video or audio file: expected PNG, JPEG, WebP, MP4, MP3 or"),
+        ("empty.png", "and it is empty"),
         (b"", "this picture is not a supported image"),
         (b"\x89PN", "this picture is not a supported image"),
     ],
