@@ -40,7 +40,7 @@ def _escaped(text: str) -> str:
 
 
 def _result_html(result: Result) -> str:
-    """Return a result as HTML: its clip, embedded where it is small; else what became of it."""
+    """Return a result as HTML: its clip, embedded where it is small, or by its link; else what became of it."""
     is_said = result.cost_usd is not None or result.cost_units is not None
     cost = f" · {format_spent(result.cost_usd or 0.0, result.cost_units)}" if is_said else ""
     about = f"<b>{_escaped(result.job.id)}</b> · {_escaped(result.job.model)} · {result.stage.value}{cost}"
@@ -61,6 +61,8 @@ def _film(result: Result) -> str:
         else:
             name = _escaped(str(result.path))
             return f'<a href="{name}">{name}</a>'
+    elif result.ok and (result.video_url or "").startswith(("https://", "http://")):
+        source = _escaped(result.video_url or "")
     style = "max-width:100%;max-height:24rem"
     return f'<video src="{source}" controls loop muted style="{style}"></video>' if source else ""
 

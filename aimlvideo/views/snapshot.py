@@ -133,6 +133,10 @@ class RunWatcher:
     _eta_at: float = 0.0
 
     def __post_init__(self) -> None:
+        self._spent_before, self._units_before, self._unknown_before = 0.0, 0.0, 0
+        # A notebook's later cell shows a run that was left, whose journal is closed: what it counted itself is there.
+        if self.run.closed:
+            return
         # Without what the run has counted itself: it may have gone on for a while. A journal in memory keeps no ended
         # jobs, so that it may know of less than the run.
         journal, stats = self.run.spec.journal, self.run.stats

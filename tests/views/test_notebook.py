@@ -14,7 +14,8 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import GenerationFailed
 from aimlvideo.shell.dataframe import to_frame
 from aimlvideo.views import notebook
-from aimlvideo.views.snapshot import RunSnapshot
+from aimlvideo.views.snapshot import RunSnapshot, RunWatcher
+from tests.fakes import JOB, FakeClient, FakeService, quick_downloads
 
 pytestmark = pytest.mark.long
 
@@ -52,6 +53,23 @@ def test_a_small_clip_is_embedded_and_a_large_one_linked(tmp_path: Path, monkeyp
     assert "a&lt;b&gt;.mp4</a>" in str(result._repr_html_())
     assert "0.50 USD" in html
     assert "3.5 of the service's units" in str(replace(result, cost_usd=None, cost_units=3.5)._repr_html_())
+
+
+def test_a_clip_that_was_not_saved_plays_from_its_link() -> None:
+    result = Result(VideoJob("m", id="a"), Stage.READY, video_url='https://x.example/a.mp4?s="1"&t=2')
+    assert '<video src="https://x.example/a.mp4?s=&quot;1&quot;&amp;t=2"' in str(result._repr_html_())
+    assert "<video" not in str(replace(result, video_url="javascript:alert(1)")._repr_html_())
+
+
+@pytest.mark.parametrize("place", [None, "clips"])
+async def test_a_run_that_was_left_is_shown_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str | None
+) -> None:
+    quick_downloads(monkeypatch)
+    async with FakeClient(FakeService()) as client, client.run([JOB], place and tmp_path / place) as run:
+        async for _ in run:
+            pass
+    assert "1 of 1" in notebook._table_html(RunWatcher(run).snapshot())
 
 
 def test_a_failure_shows_its_reason() -> None:
