@@ -22,7 +22,7 @@ import anyio
 from aimlvideo.core.arguments import check_argument
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.formatting import SecretText, preview
-from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS, NameTemplate, numbered_name
+from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS, NameTemplate, numbered_name, refuse_own_name
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.request_ids import OwnIds
 from aimlvideo.core.jobs.stages import Stage
@@ -61,6 +61,7 @@ from aimlvideo.shell import clock
 from aimlvideo.shell.files.downloads import ServiceOrigin
 from aimlvideo.shell.files.object_stores import ClipStore, ObjectStore, is_remote
 from aimlvideo.shell.files.output_folders import OpenFolders, checked_folder
+from aimlvideo.shell.files.private_files import refuse_special
 from aimlvideo.shell.files.results_file import ResultsFile
 from aimlvideo.shell.http.custom_transport import ClipSource, ClipsOverTransport, checked_transport
 from aimlvideo.shell.http.destinations import Destinations
@@ -758,6 +759,8 @@ class VideoClient:
             raise SettingsError(f"{str(path)[:200]} cannot be written: {reason}") from error
         if is_folder:
             raise SettingsError(f"{path} is a folder: expected the clip's file, such as clip.mp4")
+        refuse_special(path)  # it would be replaced, and `/dev/null` be a clip for everybody
+        refuse_own_name(path)
         async with self._connected() as (transport, clips):
             wire = self._settings.wire(lambda: self.catalog)
             downloads = Downloads(clips, transport.send, wire, ServiceOrigin.of(self._settings))

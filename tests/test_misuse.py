@@ -7,6 +7,7 @@ import asyncio
 import copy
 import datetime
 import gc
+import os
 import pickle
 import subprocess
 import sys
@@ -309,6 +310,27 @@ async def test_a_clip_is_not_saved_over_a_folder_and_no_folder_gets_a_clip_s_nam
         with pytest.raises(UsageError, match="of type int: expected text or a path"):
             await result.save(5)
     assert not list(tmp_path.iterdir())
+
+
+async def test_a_clip_is_saved_over_no_device_and_over_no_file_of_a_run(service: Service, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "device")
+    (tmp_path / "journal.sqlite3").write_text("paid")
+    async with client_of(service) as client:
+        result = await client.generate(MODEL, prompt="x")
+        with pytest.raises(UsageError, match="a pipe, a socket or a device: expected a file"):
+            await result.save(tmp_path / "device")
+        for name in ("journal.sqlite3", "Results.jsonl", ".a.mp4.journal"):
+            with pytest.raises(UsageError, match="a file that runs write themselves: expected another name"):
+                await result.save(tmp_path / name)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["device", "journal.sqlite3"]
+    assert (tmp_path / "journal.sqlite3").read_text() == "paid"
+
+
+async def test_a_folder_beside_the_parameters_of_what_is_only_submitted_buys_nothing(service: Service) -> None:
+    async with client_of(service) as client:
+        with pytest.raises(InvalidJobs, match="output: a setting of the client or of a run"):
+            await client.submit(MODEL, prompt="x", output="clips/")
+    assert service.bought == 0
 
 
 @for_each("limit", ["5", True, float("nan"), -1, 10**400, datetime.timedelta(1)])

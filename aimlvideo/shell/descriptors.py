@@ -51,6 +51,8 @@ def write_failure_advice(error: Exception) -> str:
         return "Close some files, or allow more (ulimit -n), then run again"
     if getattr(error, "errno", None) in REFUSED:
         return "Allow writing there, or use another folder"
+    if isinstance(error, FileNotFoundError):
+        return "Expected a folder that is there: make it, then run again"
     if getattr(error, "errno", None) in IN_THE_WAY:
         return "Move away what has its name, then run again"
     return "Make space, then run again"

@@ -41,14 +41,7 @@ from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.catalog.references import check_with_references
 from aimlvideo.core.formatting import format_units, format_usd, pluralize
-from aimlvideo.core.jobs.file_names import (
-    JOURNAL,
-    LONGEST,
-    OWN_FILES,
-    clip_journal_name,
-    is_clip_journal,
-    is_plain_name,
-)
+from aimlvideo.core.jobs.file_names import JOURNAL, LONGEST, clip_journal_name, is_plain_name, refuse_own_name
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Standing, Verdict, checked_limit
@@ -401,9 +394,7 @@ def _check_output(output: Path) -> None:
 
 def _refuse_file_of_run(output: Path) -> None:
     """Raise UsageError where a run has this file: it would take the clip for its own, damaged, and replace it."""
-    # Also where there is no run yet: one that begins there later, and each next clip, would find it damaged.
-    if output.name.casefold() in OWN_FILES or is_clip_journal(output.name):
-        raise UsageError(f"{output} has the name of a file that runs write themselves: expected another name")
+    refuse_own_name(output)
     journal = output.with_name(JOURNAL)
     if not journal.exists():
         return

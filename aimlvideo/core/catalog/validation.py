@@ -35,8 +35,8 @@ Place = tuple[str | int, ...]
 
 SETTINGS = frozenset({
     "anyway", "api_key", "base_url", "buy_ahead", "callback", "callback_secret", "confirm_above", "downloads",
-    "journal", "knowledge", "legacy", "local_files", "local_links", "max_outstanding", "max_spend", "metadata", "poll",
-    "poll_rate", "rate", "retry_failed", "service", "settle", "strict", "timeout", "upload",
+    "journal", "knowledge", "legacy", "local_files", "local_links", "max_outstanding", "max_spend", "metadata",
+    "output", "poll", "poll_rate", "rate", "retry_failed", "service", "settle", "strict", "timeout", "upload",
 })  # fmt: skip
 """What no model takes, and people write beside the parameters of one: a setting of the client or of a run."""
 LONGEST_LINK = 80

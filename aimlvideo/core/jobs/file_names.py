@@ -7,11 +7,12 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Mapping
+from pathlib import PurePath
 from string import Formatter
 from typing import ClassVar
 
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.errors import SettingsError
+from aimlvideo.errors import SettingsError, UsageError
 
 JOURNAL, RESULTS, REPORT = "journal.sqlite3", "results.jsonl", "report.html"
 """What a run leaves in its folder, beside the clips."""
@@ -54,6 +55,13 @@ def clip_journal_name(clip: str) -> str:
 def is_clip_journal(name: str) -> bool:
     """Tell whether a journal is of one clip alone, by its name."""
     return name.startswith(".") and name.endswith(".journal")
+
+
+def refuse_own_name(path: PurePath) -> None:
+    """Raise UsageError where a clip would have the name of a file that runs write: it might replace a journal."""
+    # Also where there is no run yet: one that begins there later, and each next clip, would find it damaged.
+    if path.name.casefold() in OWN_FILES or is_clip_journal(path.name):
+        raise UsageError(f"{path} has the name of a file that runs write themselves: expected another name")
 
 
 def file_name(text: str, ending: str = ".mp4", *, hashed_id: str | None = None) -> str:

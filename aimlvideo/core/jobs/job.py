@@ -353,7 +353,8 @@ class Result:
         """Save the clip as `path` (`await` it). Works after the client is closed, while the link lives.
 
         Further clips of the same generation are saved beside it: `NAME-2.mp4`, or the next free name.
-        Raises LinkDead, DownloadFailed or DiskFailed, and this result's own error where there is no clip.
+        Raises LinkDead, DownloadFailed or DiskFailed, this result's own error where there is no clip, and UsageError
+        for a folder, a device or a name of a run's own files, such as its journal.
         """
         self.or_raise()
         if not isinstance(path, str | PurePath):

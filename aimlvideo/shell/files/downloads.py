@@ -32,7 +32,7 @@ from aimlvideo.core.wires.http import Request
 from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead, ServiceError
 from aimlvideo.settings import Settings
 from aimlvideo.shell import clock
-from aimlvideo.shell.descriptors import BREATH, TOO_MANY
+from aimlvideo.shell.descriptors import BREATH, TOO_MANY, write_failure_advice
 from aimlvideo.shell.files.private_files import drop_link
 from aimlvideo.shell.http.bodies import Unpacker, loss_reason
 from aimlvideo.shell.http.custom_transport import ClipSource
@@ -142,7 +142,8 @@ class Download:
             if error.errno in TOO_MANY:
                 raise DownloadFailed(f"too many open files: {error.strerror}", retry_after=BREATH) from error
             self.discard()
-            raise DiskFailed(f"{self._path} cannot be written: {error.strerror or error}") from error
+            advice = write_failure_advice(error)
+            raise DiskFailed(f"{self._path} cannot be written: {error.strerror or error}. {advice}") from error
         finally:
             self._close()
         return Clip(path, self._have, self._hash.hexdigest())

@@ -58,4 +58,6 @@ def is_special(path: Path) -> bool:
 def refuse_special(path: Path) -> None:
     """Raise UsageError for a pipe, a socket or a device in the place of a run's file."""
     if is_special(path):
-        raise UsageError(f"{path} is a pipe, a socket or a device: expected a file. Move it away, then try again")
+        raise UsageError(
+            f"{path} is a pipe, a socket or a device: expected a file. Choose another name, or move it away"
+        )

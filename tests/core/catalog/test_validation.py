@@ -367,7 +367,7 @@ def test_files_are_found_in_every_form_of_a_parameter(model: str, params: dict[s
     assert [path for path, _ in known.media_fields(params)] == found
 
 
-@for_each("name", ["max_spend", "strict", "api_key", "timeout", "retry_failed"])
+@for_each("name", ["max_spend", "strict", "api_key", "timeout", "retry_failed", "output"])
 def test_a_setting_among_the_parameters_is_refused_and_not_sent(name: str) -> None:
     checked = check(VideoJob("alibaba/wan-2-6-t2v", prompt="waves", **{name: "sk-1"}), CATALOG)
     assert [problem.field for problem in checked.problems] == [name]
