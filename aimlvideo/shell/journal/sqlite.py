@@ -141,6 +141,10 @@ class SqliteJournal(SqliteReader):
         if progress.stage in WITHOUT_GENERATION:
             return
         content = json.dumps([job.model, None])
+        # It could not be sent again after an earlier line's generation had failed, which may be completed yet.
+        before = self._read("SELECT coalesce(generation_id, retry_of) FROM jobs WHERE id=?", (job.id,)).fetchone()
+        if before is not None and progress.generation_id is None:
+            progress = progress._replace(retry_of=before[0])
         self._commits.write(
             "INSERT INTO jobs (id, run, asked, stage, polls) VALUES (?, 0, ?, '', 0) "
             "ON CONFLICT (id) DO UPDATE SET asked=excluded.asked",

@@ -368,6 +368,19 @@ async def test_a_job_that_was_recovered_knows_its_moments_and_what_was_paid(jour
     assert isinstance(progress["c"].error, errors.GenerationFailed)
 
 
+async def test_a_job_that_was_recovered_knows_what_failed_before_it_could_not_be_sent_again(
+    journal: SqliteJournal,
+) -> None:
+    failed = {"id": "a", "model": "m/one", "stage": "failed", "generation_id": "g", "error": "no GPU", "cost_usd": 0.25}
+    unsent = failed | {"generation_id": None, "error": "duration: expected 5 or 10", "cost_usd": None}
+    for row in (failed, unsent, unsent):
+        journal.recover(row)
+    found = journal.find("a")
+    assert found is not None
+    assert found.progress.for_retry() == Progress(retry_of="g")
+    assert (journal.spent(), [attempt.generation_id for attempt in journal.attempts("a")]) == (0.25, ["g"])
+
+
 @pytest.mark.parametrize(("link", "generation_id"), [(LINK, "g"), (None, "gen-9")], ids=["paid", "unpaid"])
 async def test_a_failed_job_was_tried_again_by_what_only_the_log_has_unless_its_clip_was_paid(
     journal: SqliteJournal, link: str | None, generation_id: str
