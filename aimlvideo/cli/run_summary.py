@@ -299,7 +299,12 @@ def dollars_to_go_on(journal: JournalReader, to_buy: Iterable[Record]) -> float 
     listed = journal.fact(PRICES)
     prices = list(_prices([*_committed(journal.open_jobs()), *to_buy], listed, {}))
     known_prices = [price for price in prices if price is not None]
-    return journal.spent() + sum(known_prices) if len(known_prices) == len(prices) else None
+    if len(known_prices) < len(prices):
+        return None
+    # A clip whose cost nobody said counts under a limit, too: at its price.
+    paid = (one for one in journal.all_jobs() if Counts.of(one.progress) is Counts.SPENT)
+    unsaid = [one for one in paid if one.progress.cost_usd is None] if journal.unknown_costs() else []
+    return journal.spent() + sum(known_prices) + sum(price or 0.0 for price in _prices(unsaid, listed, {}))
 
 
 def _committed(records: Iterable[Record]) -> list[Record]:

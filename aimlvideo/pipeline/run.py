@@ -290,8 +290,10 @@ class Run:
         # Where others share the journal, the database counts.
         if self.spec.ids_under_way is None:
             return
-        spending = self.budget.spending
-        spending.spent -= progress.cost_usd or 0.0
+        spending, cost = self.budget.spending, progress.cost_usd
+        if cost is None and Counts.of(progress) is Counts.SPENT:
+            cost = self.spec.price(job)  # at which it counts
+        spending.spent -= cost or 0.0
         if progress.request_id is not None:
             spending.add(job.id, job.model, self.spec.price(job))
         spending.changed()

@@ -10,10 +10,11 @@ import pytest
 from aimlvideo import Stage, VideoJob
 from aimlvideo.cli.run_summary import PRICES, REASONS_SHOWN, RunSummary, UnfinishedReasons, dollars_to_go_on
 from aimlvideo.cli.session import RunSession
-from aimlvideo.core.jobs.job import Progress, Result
+from aimlvideo.core.jobs.job import Progress, Record, Result
+from aimlvideo.core.money.budget import Budget, Spending, Verdict
 from aimlvideo.core.money.pricing import Price, Prices, Pricing
-from aimlvideo.errors import GenerationFailed, InDoubt, OutOfPatience, OverBudget
-from aimlvideo.shell.journal.sqlite import open_journal
+from aimlvideo.errors import GenerationFailed, InDoubt, LinkDead, OutOfPatience, OverBudget
+from aimlvideo.shell.journal.sqlite import SqliteJournal, open_journal
 
 MODEL = "kling-video/v1.6/pro/image-to-video"
 OTHER = "veo2"
@@ -59,6 +60,25 @@ async def test_a_clip_that_is_paid_and_asked_for_again_is_spent_and_no_longer_co
     assert first == f"2 rendering; 0.20 USD spent (1 of unknown cost), 0.00 USD committed; in {tmp_path}"
     async with open_journal(tmp_path / "journal.sqlite3") as journal:
         assert dollars_to_go_on(journal, []) == 0.2
+
+
+async def test_the_limit_to_go_on_with_has_room_for_clips_whose_cost_nobody_said(tmp_path: Path) -> None:
+    listed = Prices({MODEL: Pricing((Price(0.05, "second"),))}).as_text()
+    saved = Progress(Stage.SAVED, generation_id="gen-a")
+    unfetched = saved._replace(stage=Stage.FAILED, error=LinkDead("gone"))
+    jobs = {"a": saved, "b": saved._replace(cost_usd=0.2), "c": unfetched, "d": saved._replace(cost_units=3.0)}
+    await said(tmp_path, jobs, prices=listed)
+    async with open_journal(tmp_path / "journal.sqlite3") as journal:
+        to_buy = [Record(VideoJob(MODEL, id="e", prompt="waves", duration=5), Progress())]
+        assert dollars_to_go_on(journal, to_buy) == pytest.approx(0.2 + 4 * 0.25)
+        assert Budget(1.2, counted(journal)).verdict(0.25, ()) is Verdict.ADMITTED
+        assert Budget(1.19, counted(journal)).verdict(0.25, ()) is Verdict.OVER_BUDGET
+
+
+def counted(journal: SqliteJournal) -> Spending:
+    spending = Spending()
+    spending.count(journal.all_jobs(), lambda _: 0.25, spent=journal.spent())
+    return spending
 
 
 async def test_a_price_that_nobody_knows_is_not_nothing(tmp_path: Path) -> None:

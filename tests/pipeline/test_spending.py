@@ -280,8 +280,11 @@ async def test_a_clip_whose_cost_nobody_says_counts_once_however_often_its_gener
             assert (run.budget.spent, run.budget.committed) == (0.25, 0.0)
 
 
-async def test_the_charge_of_a_clip_that_is_another_job_s_counts_once(tmp_path: Path) -> None:
-    service = FakeService(seconds=30, listing_delay=60)
+@for_each("kind", [FakeService, Silent])
+async def test_the_charge_of_a_clip_that_is_another_job_s_counts_once(tmp_path: Path, kind: type[FakeService]) -> None:
+    tmp_path = tmp_path / kind.__name__
+    tmp_path.mkdir()
+    service = kind(seconds=30, listing_delay=60)
     service.lost.extend([Unclear("reset"), answer(201, {"id": "gen-0", "status": "queued"})])
     async with PricedClient(service, journal=tmp_path / "journal.sqlite3") as client:
         async with client.run(jobs(2), max_spend=1.0) as run:
