@@ -202,7 +202,8 @@ def _error_of(  # noqa: PLR0911 - a table: one line a status
             advice = ". Top up, then run again" if status == 402 else ""
             return Refused(f"{_REFUSALS[status]} ({status}): {message}{advice}", wrong_key=status == 401, **about)
         case 403 if "credit" in message.lower() or "balance" in message.lower() or cannot_pay(message):
-            return Refused(f"the account is out of credits (403): {message}. Top up, then run again", **about)
+            words = message.rstrip(".")
+            return Refused(f"the account is out of credits (403): {words}. Top up, then run again", **about)
         case 403:
             return _content_refusal(message, about) or Refused(
                 f"the service does not allow this (403): {message}", **about

@@ -374,7 +374,7 @@ def test_a_status_says_whether_the_same_request_may_be_sent_again(
     [
         (NO_CREDITS, "Top up"),
         ("Insufficient balance", "Top up"),
-        ("You've run out of funds", "out of credits .*Top up"),
+        ("You've run out of funds.", r"out of credits .*funds\. Top up"),
         ("Not allowed", "does not allow this"),
     ],
 )
