@@ -78,7 +78,7 @@ OFFERS: Mapping[str, _Offer] = {
         _video("720p 1080p", 15, ratio=False), ("prompt", "first_frame"), ("first_frame",)
     ),
     "omni-video/kling-3.0-omni": _Offer(
-        _video("720p 1080p 4k", 15, ratio=True, audio="native original off", shots=True), (*_OMNI, "voice")
+        _video("720p 1080p 4k", 15, ratio=True, audio="native original off", shots=True), _OMNI
     ),
     "omni-video/kling-o1": _Offer(_video("720p 1080p", 10, ratio=True, audio="original off"), _OMNI),
 }
