@@ -372,9 +372,10 @@ class Poll:
         """Take what a question about several amounts to; where one of them may be the reason, it is asked by halves."""
         now = clock.loop()
         if waiting.is_over or not self._may_be_spoiled(waiting, error):
-            if not _is_about_all(error):
+            is_about_all = _is_about_all(error)
+            if not is_about_all:
                 waiting.failed_at = now
-            self._hear(waiting, error)
+            self._hear(waiting, error, is_for_itself=is_about_all)
             return
         # No miss of this one's, nor its end: it may be another one's.
         waiting.most_together, waiting.failed_at = half, -inf
@@ -414,7 +415,7 @@ class Poll:
         self._on_answer()
         return [heard[name] for name in names]
 
-    def _hear(self, waiting: _Waiting, heard: Generation | ServiceError) -> None:
+    def _hear(self, waiting: _Waiting, heard: Generation | ServiceError, *, is_for_itself: bool = True) -> None:
         entry, generation_id = waiting.entry, waiting.entry.progress.generation_id or ""
         if waiting.is_over:
             self._sleep(waiting, clock.loop())  # to be dropped: its journal may be closed by now
@@ -428,7 +429,7 @@ class Poll:
             checks = _checks_until_end(heard)
             waiting.ends_said = waiting.ends_said + 1 if checks else 0
             if not checks or waiting.ends_said < checks:
-                self._on_failed_check(waiting, heard)
+                self._on_failed_check(waiting, heard, is_for_itself=is_for_itself)
                 return
             heard = _ended_in_words(generation_id, heard)
         if self._is_bought_for_another(entry, heard):
@@ -516,7 +517,7 @@ class Poll:
             entry.step(Stage.FAILED, error=_failure(generation), completed_at=now, **cost)
             entry.end()
 
-    def _on_failed_check(self, waiting: _Waiting, error: ServiceError) -> None:
+    def _on_failed_check(self, waiting: _Waiting, error: ServiceError, *, is_for_itself: bool) -> None:
         now = clock.loop()
         waiting.last_error = str(error)
         # "Too many checks" says nothing about this generation: the budget of all slows down, and no miss is counted.
@@ -536,7 +537,7 @@ class Poll:
             self._give_up(waiting.entry, error)
             return
         # One that was asked along with others may be refused for another one's sake.
-        is_refused = isinstance(error, Refused) and waiting.failed_at < now
+        is_refused = isinstance(error, Refused) and is_for_itself
         if is_refused and waiting.misses >= REFUSALS_BEFORE_HALT and waiting.entry.run.halted is None:
             log.error(
                 "status checks are refused: %s. Running generations continue at the service; their ids are kept", error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from aimlvideo import Stage
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import OutOfPatience, Refused, ServiceError, Unavailable, Unclear
+from aimlvideo.shell import clock
 from tests.fakes import FakeClient, FakeKling, answer, business_error, jobs, quick_downloads, run_all
 
 JOB = {"model": "kling-3.0", "prompt": "waves"}
@@ -207,7 +209,11 @@ async def test_one_that_is_refused_however_that_is_said_holds_up_no_other(words:
     assert max(at for at, names in kling.asked if names != ["gen-13"]) - kling.began < 80
 
 
-async def test_a_service_that_refuses_every_question_about_several_stops_no_run() -> None:
+async def test_a_service_that_refuses_every_question_about_several_stops_no_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ticks, loop_time = itertools.count(), clock.loop
+    monkeypatch.setattr(clock, "loop", lambda: loop_time() + 1e-6 * next(ticks))  # as real clocks go on
     refusal = business_error(1103, "Unauthorized access to requested resource", 403)
     kling = Faulty(lambda at, names: refusal if len(names) > 1 else None, seconds=50)
     async with FakeClient(kling, **KLING, poll="every:20") as client, client.run(jobs(20, JOB)) as run:
