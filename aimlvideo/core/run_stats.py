@@ -92,7 +92,8 @@ class RunStats:
         self.stages[was] -= 1
         self.stages[stage] += 1
         counted = self.of(job)
-        if was in OUTSTANDING and stage in OUTSTANDING and Counts.of(before) is Counts.of(now):
+        as_before, as_now = Counts.of(before), Counts.of(now)
+        if was in OUTSTANDING and stage in OUTSTANDING and as_before is as_now:
             counted.start_sum += (now.submitted_at or 0.0) - (before.submitted_at or 0.0)
         else:
             # Taken away and added again, so that a step that goes back (a retry) needs no case of its own.
@@ -107,7 +108,8 @@ class RunStats:
             self._paid(counted, now.cost_usd - (before.cost_usd or 0.0))
         elif now.cost_usd is None and now.cost_units is not None:
             self.units += now.cost_units - (before.cost_units or 0.0)
-        self.unknown += has_unknown_cost(now) - has_unknown_cost(before)
+        if Counts.SPENT in (as_before, as_now):
+            self.unknown += has_unknown_cost(now) - has_unknown_cost(before)
 
     def committed(self) -> float:
         """Return what the outstanding ones will cost in US dollars: by the list, else as their models cost so far."""

@@ -15,6 +15,7 @@ from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.errors import DownloadFailed, SettingsError
 
 ROUNDING = 1e-9  # dollars: ten jobs of 0.1 fit a limit of 1.0
+_WITH_CLIP = frozenset({Stage.READY, Stage.SAVED})
 
 
 class Counts(StrEnum):
@@ -26,9 +27,14 @@ class Counts(StrEnum):
     @classmethod
     def of(cls, progress: Progress) -> Counts | None:
         """Return as what a job's price counts while its cost is not known; None where nothing was bought or billed."""
-        if _is_paid(progress):
+        stage = progress.stage
+        # It has a clip, or one that could not be fetched so far, or a cost.
+        if stage in _WITH_CLIP or progress.cost_usd is not None or isinstance(progress.error, DownloadFailed):
             return cls.SPENT
-        return cls.COMMITTED if progress.stage in OUTSTANDING else None
+        # It has a clip whose link has died, or that is tried again: it was ready once.
+        if stage is Stage.RENDERING and progress.video_url is not None:
+            return cls.SPENT
+        return cls.COMMITTED if stage in OUTSTANDING else None
 
 
 def has_unknown_cost(progress: Progress) -> bool:
@@ -239,14 +245,6 @@ class Spending:
 
     def _dollars(self, commitment: _Commitment) -> float | None:
         return self._highest.get(commitment.model) if commitment.dollars is None else commitment.dollars
-
-
-def _is_paid(progress: Progress) -> bool:
-    """Tell whether a job was charged: it has a clip, or one that could not be fetched so far, or a cost."""
-    # Its link has died, or it is tried again: it was ready once.
-    is_asked_again = progress.stage is Stage.RENDERING and progress.video_url is not None
-    has_clip = is_asked_again or progress.stage in (Stage.READY, Stage.SAVED)
-    return has_clip or progress.cost_usd is not None or isinstance(progress.error, DownloadFailed)
 
 
 class Budget:
