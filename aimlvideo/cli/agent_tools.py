@@ -15,6 +15,7 @@ from aimlvideo.cli.model_tables import ModelFilter, example_line, known_model, m
 from aimlvideo.cli.run_folder import RunFolder
 from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.references import check_with_references
+from aimlvideo.core.formatting import exact_amount
 from aimlvideo.core.jobs.chains import chain_problems, parents
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.problems import is_writable
@@ -279,10 +280,11 @@ class AgentTools:
         if decided is Verdict.UNKNOWN:
             raise OverBudget(f"{decided.refusal(self._limit, price, standing)}: nothing was sent")
         if decided is not Verdict.ADMITTED:
+            amounts = (price or 0.0, self._remaining(standing), self._limit)
+            costs, left, limit = map(exact_amount, amounts)
             raise OverBudget(
-                f"this clip costs {price or 0.0:.2f} USD and {self._remaining(standing):.2f} USD are left of the "
-                f"limit of {self._limit:.2f} USD: nothing was sent. Only a person can start this server with a higher "
-                "--max-spend"
+                f"this clip costs {costs} USD and {left} USD are left of the limit of {limit} USD: nothing was sent. "
+                "Only a person can start this server with a higher --max-spend"
             )
 
     def _remaining(self, standing: Standing) -> float:

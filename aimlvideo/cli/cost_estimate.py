@@ -14,7 +14,7 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.catalog.deprecations import Deprecation
 from aimlvideo.core.eta import Durations, Estimate
-from aimlvideo.core.formatting import pluralize
+from aimlvideo.core.formatting import exact_amount, pluralize
 from aimlvideo.core.money.pricing import PRICES, Prices, Pricing
 from aimlvideo.errors import UsageError
 from aimlvideo.pipeline.prices import keep_prices
@@ -111,8 +111,9 @@ class CheckSummary:
         terminal.say(self.price_line())
         if self.enough is False and not anyway:
             raise UsageError(
-                f"the balance ({self.balance:.2f} USD) is below the estimated cost ({dollars_or_unknown(self.dollars)} "
-                "USD): top up, or pass --anyway. Nothing was planned, nothing was sent"
+                f"the balance ({exact_amount(self.balance or 0.0)} USD) is below the estimated cost "
+                f"({'unknown' if self.dollars is None else exact_amount(self.dollars)} USD): top up, or pass --anyway. "
+                "Nothing was planned, nothing was sent"
             )
         # An unknown price may be any: it is asked about like one that is too high.
         is_above = self.dollars is None or self.unquoted or self.dollars > above
@@ -131,8 +132,8 @@ class CheckSummary:
                 problems.append(problem)
             elif key_leaves is not None and self.dollars is not None and self.dollars > key_leaves:
                 problems.append(
-                    f"the API key's own limit leaves {key_leaves:.2f} USD at most, below the {self.dollars:.2f} USD of "
-                    "this run: raise the key's limit, or use another key"
+                    f"the API key's own limit leaves {exact_amount(key_leaves)} USD at most, below the "
+                    f"{exact_amount(self.dollars)} USD of this run: raise the key's limit, or use another key"
                 )
         prices = facts.prices or {}
         unread = {prices[model].problem for model in models if model in prices} - {""}

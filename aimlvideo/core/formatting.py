@@ -115,6 +115,12 @@ def format_usd(amount: float) -> str:
     return f"{amount:z,.2f} USD"
 
 
+def exact_amount(dollars: float) -> str:
+    """Return dollars with the digits in which prices differ: rounded to cents, what passes a limit may seem to fit."""
+    cents, exact = f"{dollars:z.2f}", f"{dollars:z.4f}".rstrip("0")
+    return exact if len(exact) > len(cents) else cents
+
+
 def format_units(amount: float) -> str:
     """Return an amount of a service's own units: `0.56`, `1,250,000`."""
     # Not ":g", which gives six digits: a pack has more.

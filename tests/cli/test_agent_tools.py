@@ -348,3 +348,12 @@ async def test_a_clip_that_was_ready_when_the_process_ended_is_saved_by_the_next
     async with tools() as agent:
         assert (await agent.wait("a", 50))["stage"] == "saved"
     assert len(service.accepted) == 1
+
+
+async def test_what_is_left_of_a_limit_has_the_digits_in_which_it_differs_from_a_price(
+    tools: Tools, service: FakeService
+) -> None:
+    service.price = 0.0385
+    async with tools(0.0381) as agent:
+        with pytest.raises(OverBudget, match=r"costs 0.0385 USD and 0.0381 USD are left of the limit of 0.0381 USD"):
+            await agent.submit(MODEL, PARAMS, "a")

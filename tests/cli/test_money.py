@@ -124,6 +124,16 @@ def test_a_no_leaves_a_folder_that_was_there_as_it_was(
     assert len(service.accepted) == 1
 
 
+def test_amounts_that_are_compared_have_the_digits_in_which_they_differ(
+    command: Command, service: FakeService, tmp_path: Path
+) -> None:
+    service.price, service.balance = 0.0385, 0.0381
+    write(tmp_path / "jobs.jsonl", "a")
+    assert "the balance (0.0381 USD) is below the estimated cost (0.0385 USD)" in command(*run()).output
+    assert "costs 0.0385 USD, more than --max-spend 0.038:" in command(*ONE, "--max-spend", 0.038).output
+    assert not service.posted_at
+
+
 def test_an_account_in_debt_plans_nothing_also_where_the_price_is_unknown(
     command: Command, service: FakeService, tmp_path: Path
 ) -> None:

@@ -40,7 +40,7 @@ from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.catalog.references import check_with_references
-from aimlvideo.core.formatting import format_units, format_usd, pluralize
+from aimlvideo.core.formatting import exact_amount, format_units, pluralize
 from aimlvideo.core.jobs.file_names import JOURNAL, LONGEST, clip_journal_name, is_plain_name, refuse_own_name
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import ENDED, Stage
@@ -369,7 +369,8 @@ async def _refuse_above(limit: float, client: VideoClient, job: VideoJob, termin
     if price is None:
         raise UsageError(f"the price of this clip is not known, so it might exceed --max-spend {limit:.12g}")
     if Standing().verdict(limit, price) is not Verdict.ADMITTED:
-        raise UsageError(f"this clip costs {format_usd(price)}, more than --max-spend {limit:.12g}: nothing was bought")
+        costs = f"this clip costs {exact_amount(price)} USD"
+        raise UsageError(f"{costs}, more than --max-spend {limit:.12g}: nothing was bought")
 
 
 def _check_output(output: Path) -> None:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from sys import float_info
 from typing import NamedTuple
 
-from aimlvideo.core.formatting import preview
+from aimlvideo.core.formatting import exact_amount, preview
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.errors import DownloadFailed, SettingsError
@@ -56,19 +56,13 @@ class Verdict(StrEnum):
 
     def refusal(self, limit: float, price: float | None, standing: Standing) -> str:
         """Say why a job is not bought: by the figures of this moment."""
-        named = f"the limit of {_exact(limit)} USD"
+        named = f"the limit of {exact_amount(limit)} USD"
         if price is None:
             return f"the price of the next job is not known, so it might exceed {named}"
         if self is Verdict.UNKNOWN:
             return f"the price of a job that is outstanding is not known, so the next one might exceed {named}"
-        so_far = f"{_exact(standing.spent)} spent, {_exact(standing.committed)} committed"
-        return f"the next job ({_exact(price)} USD) would pass {named}: {so_far}"
-
-
-def _exact(amount: float) -> str:
-    """Return dollars with the digits in which prices differ: rounded to cents, what passes a limit may seem to fit."""
-    cents, exact = f"{amount:z.2f}", f"{amount:z.4f}".rstrip("0")
-    return exact if len(exact) > len(cents) else cents
+        so_far = f"{exact_amount(standing.spent)} spent, {exact_amount(standing.committed)} committed"
+        return f"the next job ({exact_amount(price)} USD) would pass {named}: {so_far}"
 
 
 class Standing(NamedTuple):
