@@ -19,8 +19,9 @@ from aimlvideo.shell.task_groups import is_being_cancelled
 class FunctionTransport:
     """A transport that answers from a function, for an application's tests: no socket, no key, no bill.
 
-    `function` takes a `Request` and returns an `Answer`, at once or awaitable; what it raises is raised. Where a clip
-    is saved, its link (`request.path`) is asked for here, too: `Answer.of(content)` of an MP4 file is the answer.
+    `function` takes a `Request` and returns an `Answer`, at once or awaitable. What it raises ends the job that it is
+    asked for: a `ServiceError` as the service's, anything else as the cause of an `UnexpectedError`. Where a clip is
+    saved, its link (`request.path`) is asked for here, too: `Answer.of(content)` of an MP4 file is the answer.
     """
 
     def __init__(self, function: Callable[[Request], Answer | Awaitable[Answer]]) -> None:

@@ -11,6 +11,7 @@ from tests.cli.conftest import Command
     ("words", "reason"),
     [
         (["--set", "port=1"], "the port is given by --port"),
+        (["--port", "99999"], "expected a free port"),
         (["--set", "host=1"], "no setting 'host'"),
         (["--seconds", "nan"], "seconds is a number"),
         (["--set", "x"], "--set is 'x': expected NAME=VALUE"),
