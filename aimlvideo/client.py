@@ -763,8 +763,10 @@ class VideoClient:
         refuse_own_name(path)
         async with self._connected() as (transport, clips):
             wire = self._settings.wire(lambda: self.catalog)
-            downloads = Downloads(clips, transport.send, wire, ServiceOrigin.of(self._settings))
-            paths = []
+            downloads = Downloads(
+                clips, transport.send, wire, ServiceOrigin.of(self._settings), self._settings.metadata
+            )
+            edit, paths = downloads.edit_of(result.job, _progress_of(result)), []
             for index, link in enumerate(result.video_urls or (result.video_url,)):
 
                 async def fresh_link(index: int = index) -> str | None:
@@ -773,8 +775,16 @@ class VideoClient:
                     return links[index] if index < len(links) else None
 
                 place = path.with_name(numbered_name(path.name, index)) if index else path
-                paths.append((await downloads.fetch(link, place, fresh_link, overwrite=index == 0)).path)
+                paths.append((await downloads.fetch(link, place, fresh_link, overwrite=index == 0, edit=edit)).path)
             return paths[0]
+
+
+def _progress_of(result: Result) -> Progress:
+    """Return what a result says of its generation, as far as its clip's recipe has it."""
+    moments = [None if at is None else at.timestamp() for at in (result.submitted_at, result.completed_at)]
+    return Progress(
+        generation_id=result.generation_id, cost_usd=result.cost_usd, submitted_at=moments[0], completed_at=moments[1]
+    )
 
 
 def _users_of(journal: Journal) -> _JournalUsers:

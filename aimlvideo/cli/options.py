@@ -126,6 +126,9 @@ Matrix = Annotated[
     ),
 ]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Retry the jobs that failed in earlier runs.")]
+NoMetadata = Annotated[
+    bool, typer.Option("--no-metadata", help="Save clips byte for byte, without their recipe in the file.")
+]
 Upload = Annotated[
     str | None,
     typer.Option(

@@ -25,6 +25,7 @@ from aimlvideo.cli.options import (
     Legacy,
     MaxOutstanding,
     Metrics,
+    NoMetadata,
     Polls,
     Quiet,
     Rate,
@@ -118,9 +119,7 @@ class SharedRunOptions:
         ),
     ] = ""
     upload: Upload = None
-    no_metadata: Annotated[
-        bool, typer.Option("--no-metadata", help="Save clips byte for byte, without their recipe in the file.")
-    ] = False
+    no_metadata: NoMetadata = False
     board: Board = None
     metrics: Metrics = None
     json: Json = False

@@ -116,7 +116,7 @@ class Downloads:
                 return links[index]
             return None
 
-        edit = partial(_write_recipe, entry.job, entry.progress) if self.metadata else None
+        edit = self.edit_of(entry.job, entry.progress)
 
         def size() -> int | None:
             sizes = entry.progress.file_sizes
@@ -126,6 +126,10 @@ class Downloads:
         return await self.fetch(
             link, path, fresh_link, overwrite=overwrite, edit=edit, size=size, on_failure=on_failure
         )
+
+    def edit_of(self, job: VideoJob, progress: Progress) -> Edit | None:
+        """Return what writes a job's recipe into its clip; None where clips are saved as they come."""
+        return partial(_write_recipe, job, progress) if self.metadata else None
 
     async def fetch(
         self,

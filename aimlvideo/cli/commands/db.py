@@ -17,14 +17,14 @@ def db() -> None:
     """The database that workers share."""
 
 
-@app.command()
+@app.command(epilog="Example: aimlvideo db init --max-outstanding 50 --max-spend 500")
 def init(database: DatabaseOptions, account: AccountOptions) -> None:
     """Make the tables, or bring them up to date, and set the limits of the account that are given."""
     with exit_codes(Terminal()) as terminal:
         raise typer.Exit(database.shared_jobs(terminal).init(account.limits()))
 
 
-@app.command()
+@app.command(epilog="Example: aimlvideo db limits --rate 2")
 def limits(database: DatabaseOptions, account: AccountOptions) -> None:
     """Show the limits of the account; those that are given are changed first, for all workers at once."""
     with exit_codes(Terminal()) as terminal:

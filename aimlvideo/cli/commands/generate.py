@@ -22,6 +22,7 @@ from aimlvideo.cli.options import (
     ClientOptions,
     Json,
     Legacy,
+    NoMetadata,
     Polls,
     Quiet,
     ServiceOptions,
@@ -81,6 +82,7 @@ def generate(
     strict: Strict = False,
     legacy: Legacy = False,
     upload: Upload = None,
+    no_metadata: NoMetadata = False,
     again: Annotated[
         bool,
         typer.Option("--again", "--overwrite", help="Buy the clip although the file is there, and replace the file."),
@@ -94,7 +96,9 @@ def generate(
 ) -> None:
     """Make one clip."""
     with exit_codes(Terminal(json=json, quiet=quiet)) as terminal:
-        settings = access.client_options(timeout=timeout, poll=poll, strict=strict, legacy=legacy, upload=upload)
+        settings = access.client_options(
+            timeout=timeout, poll=poll, strict=strict, legacy=legacy, upload=upload, metadata=not no_metadata
+        )
         clip = ClipInputs(model, prompt, tuple(image or ()), tuple(set_ or ()))
         code = make_one(clip, output, settings, terminal, sandbox=sandbox, again=again, max_spend=max_spend)
         raise typer.Exit(code)

@@ -37,7 +37,9 @@ def sandbox(
     port: Annotated[int, typer.Option(help="The port on 127.0.0.1; 0 picks a free one.")] = 8765,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A setting (--settings lists them), a list as JSON; may be repeated."),
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="A setting (--settings lists them), a list as JSON; may be repeated."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="The seed of all chance: one seed always gives one behaviour.")] = 0,
     seconds: Annotated[str, typer.Option(help="Processing time: 2, lognormal:127,0.35 or uniform:1,9.")] = "2",
@@ -68,8 +70,8 @@ def _serve(port: int, behaviour: dict[str, Any], knobs: Sequence[str], terminal:
                 await asyncio.get_running_loop().create_future()
         except* (OSError, OverflowError) as group:
             raise SettingsError(
-                f"the sandbox cannot be served on port {port}: {group.exceptions[0]}; expected a free port, as --port 0 "
-                "picks one"
+                f"the sandbox cannot be served on port {port}: {group.exceptions[0]}; expected a free port, as "
+                "--port 0 picks one"
             ) from None
 
     with suppress(KeyboardInterrupt):

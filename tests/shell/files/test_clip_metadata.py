@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from aimlvideo import VideoClient, VideoJob
+from aimlvideo import Answer, FunctionTransport, Request, VideoClient, VideoJob
 from aimlvideo.core.jobs.job import Progress
 from aimlvideo.core.jobs.recipe import read_recipe, recipe_of
 from aimlvideo.core.jobs.stages import Stage
@@ -158,3 +158,24 @@ async def test_without_metadata_a_clip_is_saved_byte_for_byte(tmp_path: Path) ->
         await client.generate(TEXT, prompt="Waves", id="waves", output=tmp_path)
     with pytest.raises(UsageError, match="no recipe"):
         recipe_in(tmp_path / "waves.mp4")
+
+
+@pytest.mark.parametrize("metadata", [True, False])
+async def test_a_clip_that_its_result_saves_carries_its_recipe_too(tmp_path: Path, metadata: bool) -> None:
+    film(tmp_path / "made.mp4", "faststart")
+    made = (tmp_path / "made.mp4").read_bytes()
+
+    def service(request: Request) -> Answer:
+        if request.path.endswith("clip.mp4"):
+            return Answer.of(made)
+        clip = {"url": "https://x.test/clip.mp4"}
+        return Answer.of({"id": "g", "status": "completed", "video": clip}, 201 if request.method == "POST" else 200)
+
+    async with VideoClient(transport=FunctionTransport(service), metadata=metadata) as client:
+        video = await client.generate(TEXT, prompt="waves")
+    saved = await video.save(tmp_path / "clip.mp4")
+    assert (saved.read_bytes() == made) is not metadata
+    if metadata:
+        recipe = recipe_in(saved)
+        assert recipe["job"] == {"id": video.job.id, "model": TEXT, "prompt": "waves"}
+        assert recipe["generation_id"] == "g"
