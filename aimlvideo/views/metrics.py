@@ -34,6 +34,8 @@ def run_metrics(run: Run) -> Iterator[Reading]:
     jobs = {stage.value: float(tally.stages[stage]) for stage in Stage}
     yield Reading("aimlvideo_jobs", "Jobs that have come in, by their stage now", jobs, label="stage")
     yield Reading("aimlvideo_spent_usd", "Charged for the clips of this process", tally.dollars, counts=True)
+    in_units = "Charged in the service's own units, where it says no dollars"
+    yield Reading("aimlvideo_spent_units", in_units, tally.units, counts=True)
     yield Reading("aimlvideo_committed_usd", "What the outstanding ones will cost", tally.committed())
     yield Reading("aimlvideo_submissions", "Submissions that were accepted", tally.accepted, counts=True)
     yield Reading("aimlvideo_polls", "Status checks that were answered", tally.polls, counts=True)

@@ -6,9 +6,10 @@ from urllib.request import urlopen
 
 import pytest
 
+from aimlvideo.core.wires.http import Answer
 from aimlvideo.errors import SettingsError
 from aimlvideo.views.metrics import Reading, metrics_page, run_metrics
-from tests.fakes import JOB, FakeClient, FakeService
+from tests.fakes import GATEWAY_JOB, JOB, FakeClient, FakeGateway, FakeService, answer, jobs
 
 
 def read(port: int) -> str:
@@ -26,6 +27,18 @@ async def test_a_run_says_how_many_are_where_and_what_they_cost() -> None:
     assert told["aimlvideo_spent_usd"] == pytest.approx(sum(result.cost_usd or 0.0 for result in done))
     assert told["aimlvideo_outstanding"] == 0
     assert told["aimlvideo_refused"] == {"submissions": 0, "polls": 0}
+
+
+async def test_what_is_paid_in_a_pack_s_units_is_a_figure_of_its_own() -> None:
+    class Packs(FakeGateway):
+        def _task(self, name: str) -> Answer:
+            task = super()._task(name).json()
+            return answer(200, {**task, "data": {**task["data"], "final_unit_deduction": "3.5"}})
+
+    async with FakeClient(Packs(), service="kling") as client, client.run(jobs(2, GATEWAY_JOB)) as results:
+        assert [result.cost_units async for result in results] == [3.5, 3.5]
+        told = {figure.name: figure.value for figure in run_metrics(results)}
+    assert (told["aimlvideo_spent_units"], told["aimlvideo_spent_usd"]) == (7.0, 0.0)
 
 
 def test_the_page_shows_what_is_true_when_it_is_asked() -> None:

@@ -128,6 +128,19 @@ async def test_a_content_that_changed_under_its_id_is_refused_by_its_name(path: 
         assert journal.plan(named("a", duration=5, prompt="waves")).job.id == "a"
 
 
+async def test_a_failed_job_stands_for_another_content_only_where_it_was_billed_neither_dollars_nor_units(
+    journal: SqliteJournal,
+) -> None:
+    for number, cost in enumerate([{}, {"cost_units": 0.0}, {"cost_units": 3.5}, {"cost_usd": 0.25}]):
+        name = f"job{number}"
+        failed = RENDERING.to(Stage.FAILED, error=errors.GenerationFailed("no"), generation_id=name, **cost)
+        journal.step(journal.plan(named(name, prompt="waves")).job, failed)
+        journal.begin()
+        with pytest.raises(InvalidJobs, match="prompt changed") if any(cost.values()) else nullcontext():
+            assert journal.plan(named(name, prompt="hills")).progress == Progress()
+    assert (journal.spent(), journal.costs_in_units()) == (0.25, (0, 3.5))
+
+
 async def test_another_content_under_an_id_of_the_same_run_changes_nothing(journal: SqliteJournal) -> None:
     journal.plan(named("a", prompt="waves"))
     with pytest.raises(InvalidJobs, match="prompt changed"):
