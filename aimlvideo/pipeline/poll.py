@@ -80,7 +80,11 @@ too."""
 PARALLEL_POLLS = 128
 """Status checks in flight at most."""
 AFTER_OTHERS = 1.5
-"""Seconds after a pause until those are asked again whose check began it: more than others are asked along early."""
+"""Seconds after a pause until those are asked again whose check began it, at first: more than others are asked along
+early."""
+REFUSED_ALONE = 5
+"""Checks of one generation that are refused as too many in a row, while others are answered, after which it is the
+reason."""
 CALLBACK_SLOWDOWN = 4.0
 """How much longer the gaps are while the service calls back."""
 
@@ -102,6 +106,10 @@ class _Waiting:
     not_after: float = inf
     """When it is polled, whatever calls have said since its last poll."""
     misses: int = 0
+    refusals: int = 0
+    """Checks in a row that were refused as too many while others were answered."""
+    refused_at: float = inf
+    """When the last one was; later than any answer where none was."""
     last_error: str = ""
     """What was wrong with the last check; empty where it was answered."""
     is_being_polled: bool = False
@@ -147,6 +155,8 @@ class Poll:
     _asked_at: float = -inf
     _answered_at: float = -inf
     """When a status check was answered last, if only by a refusal for being too many."""
+    _heard_at: float = -inf
+    """When one was answered last with what had become of a generation."""
     _unknown_words: set[str] = field(default_factory=set)
     _price_updated_at: float = 0.0
     _turn: float | None = None
@@ -400,7 +410,7 @@ class Poll:
         return generation
 
     def _on_answer(self) -> None:
-        self._answered_at = clock.loop()
+        self._answered_at = self._heard_at = clock.loop()
         self.budget.rate.on_accepted(self._answered_at)
 
     async def _ask_about_all(
@@ -469,7 +479,8 @@ class Poll:
     def _on_status(self, waiting: _Waiting, generation: Generation) -> None:
         entry, policy, now = waiting.entry, waiting.policy, clock.loop()
         entry.run.stats.polls += 1
-        waiting.misses, waiting.last_error, waiting.ends_said, waiting.failed_at = 0, "", 0, -inf
+        waiting.misses, waiting.refusals, waiting.ends_said = 0, 0, 0
+        waiting.last_error, waiting.failed_at, waiting.refused_at = "", -inf, inf
         if waiting.not_before != -inf:  # else it was called while this was under way
             waiting.not_after = inf
         if (shared := self.wire.shared_checks) is not None:
@@ -526,7 +537,11 @@ class Poll:
             self.budget.rate.on_rejected(now, error.retry_after)
             waiting.entry.run.stats.refused["polls"] += 1
             # After the pause the others come first: one that is always refused would keep them from being asked at all.
-            waiting.not_before = self.budget.rate.paused_until + AFTER_OTHERS
+            # Where they are answered, it is rarely asked: each time makes checks rarer for all.
+            waiting.refusals += waiting.refused_at <= self._heard_at
+            waiting.refused_at = now
+            own_pause = AFTER_OTHERS if waiting.refusals < REFUSED_ALONE else REVIEW_INTERVAL
+            waiting.not_before = self.budget.rate.paused_until + own_pause
         else:
             waiting.misses += 1
             pause = SLOW_LANE if waiting.misses >= MAX_MISSES else min(2.0**waiting.misses / 2, 60.0)

@@ -126,9 +126,13 @@ async def test_one_whose_checks_always_come_too_fast_keeps_no_other_from_being_a
             told = await super().send(request)
             return business_error(code, "no", status) if request.path.endswith("gen-3") else told
 
-    async with FakeClient(OneRefused(seconds=50), service="kling", max_outstanding=100, timeout=200) as client:
-        results = await run_all(client, jobs(40, GATEWAY_JOB))
+    service, settings = OneRefused(seconds=100), {"service": "kling", "max_outstanding": 100, "timeout": 120}
+    async with FakeClient(service, **settings, poll="every:5") as client:
+        results = await run_all(client, jobs(10, GATEWAY_JOB))
     assert [result.generation_id for result in results.values() if not result.ok] == ["gen-3"]
+    assert [name for _, name in service.polled_at].count("gen-3") < 15, (
+        "others are answered: it makes none of them late"
+    )
 
 
 async def test_a_service_that_is_away_is_asked_again_when_it_says() -> None:
