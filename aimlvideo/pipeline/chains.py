@@ -73,6 +73,8 @@ class Chains:
                     return
             elif parents(record.job) and record.progress.stage is Stage.PLANNED:
                 self._waiting[record.job.id] = record
+                if self.run.spec.folder is None:  # no parent will ever be saved here, whether it is made or not
+                    await self._end(record, self._homeless(record.job.id), failed=False)
             else:
                 self._passed[record.job.id] += 1
                 yield record
@@ -205,6 +207,10 @@ class Chains:
             reason = reasons.get(name) or InvalidJobs([circle])
             await self._end(record, reason, failed=not isinstance(reason, ParentUnfinished))
 
+    def _homeless(self, name: str) -> InvalidJobs:
+        """Say that a job begins with a clip that this run does not save."""
+        return InvalidJobs([Problem("from", "a run that saves its clips", "none", "give it an `output`", job=name)])
+
     def _lost(self, name: str, sources: Mapping[str, Record | None]) -> InvalidJobs:
         """Say which parent of a job nobody has planned."""
         lost = next(parent for parent, source in sorted(sources.items()) if source is None)
@@ -227,8 +233,7 @@ class Chains:
     async def _resolved(self, record: Record, sources: Mapping[str, Record]) -> Record:
         """Return a record whose job has files where it had references. Raises UsageError where one cannot be had."""
         folder, fetch = self.run.spec.folder, self.run.spec.fetch
-        if folder is None:
-            raise InvalidJobs([Problem("from", "a run that saves its clips", "no output", job=record.job.id)])
+        assert folder is not None
         frames = folder / FRAMES
         if fetch is not None:  # what is brought from elsewhere, and its frames, are this job's, and go with it
             frames = self._brought[record.job.id] = frames / file_name(record.job.id, "")

@@ -220,6 +220,18 @@ async def test_without_a_folder_there_is_nothing_to_take_a_frame_from() -> None:
             await client.generate(JOB["model"], prompt="x", image_url={"from": "a", "frame": "last"})
 
 
+@pytest.mark.parametrize("lines", [[shot("a"), shot("b", "a")], [shot("b", "a"), shot("a")]])
+@pytest.mark.parametrize("journal", [None, "clips.sqlite3"])
+async def test_without_a_folder_a_chain_says_that_it_needs_one_and_its_first_shot_is_made(
+    tmp_path: Path, lines: list[dict[str, Any]], journal: str | None
+) -> None:
+    async with FakeClient(FakeService(), journal=journal and tmp_path / journal) as client:
+        results = await run_all(client, lines)
+    assert results["a"].stage is Stage.READY
+    assert "a run that saves its clips, got none (give it an `output`)" in str(results["b"].error)
+    assert results["b"].stage is Stage.PLANNED
+
+
 async def test_a_spending_limit_holds_for_children_too_and_the_next_run_buys_them(tmp_path: Path) -> None:
     service = FakeService()
     lines = [shot("a"), shot("b", "a"), shot("c", "b")]
