@@ -167,11 +167,8 @@ ONE_SET_OF_RULES = (
     """
     -- `counts` is as what a job's price counts, as `counts_as` of the package says: the database only adds. Where a job
     -- has no price, `likely_price` is the highest that was seen of its model.
-    ALTER TABLE aimlvideo_jobs ADD COLUMN counts text, ADD COLUMN likely_price double precision,
-        ADD COLUMN retry_of text;
-    ALTER TABLE aimlvideo_attempts ADD COLUMN cost_usd double precision, ADD COLUMN cost_units double precision;
-    CREATE INDEX aimlvideo_attempts_units ON aimlvideo_attempts (cost_units)
-        WHERE cost_units IS NOT NULL AND cost_usd IS NULL;
+    ALTER TABLE aimlvideo_jobs ADD COLUMN counts text, ADD COLUMN likely_price double precision;
+    ALTER TABLE aimlvideo_attempts ADD COLUMN cost_usd double precision;
     -- `settling` is what of `committed` is promised to jobs that a worker follows, `unpriced` how many outstanding jobs
     -- may cost anything.
     ALTER TABLE aimlvideo_account ADD COLUMN settling double precision NOT NULL DEFAULT 0,
@@ -190,44 +187,11 @@ ONE_SET_OF_RULES = (
     UPDATE aimlvideo_jobs SET likely_price = highest FROM aimlvideo_model_prices
         WHERE price IS NULL AND cost_usd IS NULL AND counts IS NOT NULL AND model = asked::json ->> 0;
 
-    DROP FUNCTION aimlvideo_sums;
-    CREATE FUNCTION aimlvideo_sums(
-        stage text, owner text, counts text, price float8, likely_price float8, cost float8,
-        OUT outstanding int, OUT spent float8, OUT assumed float8, OUT unknown int, OUT committed float8,
-        OUT settling float8, OUT unpriced int
-    ) LANGUAGE sql IMMUTABLE AS $$
-        SELECT o, coalesce(cost, 0), CASE WHEN counts = 'spent' THEN p ELSE 0 END,
-            coalesce(cost IS NULL AND counts = 'spent', false)::int,
-            CASE WHEN counts = 'committed' THEN p ELSE 0 END, CASE WHEN counts = 'committed' THEN p * o ELSE 0 END,
-            coalesce(cost IS NULL AND counts = 'committed' AND coalesce(price, likely_price) IS NULL, false)::int
-        FROM (SELECT
-            (stage IN ('submitting', 'rendering') OR (stage = 'in_doubt' AND owner IS NOT NULL))::int AS o,
-            CASE WHEN cost IS NULL THEN coalesce(price, likely_price, 0) ELSE 0 END AS p
-        ) parts
-    $$;
+    DROP FUNCTION aimlvideo_sums; -- the next step makes it anew, and adds up
     """
     + _all_counting(MONEY_SUMS, MORE_SUMS)
     + f"""
-    UPDATE aimlvideo_account SET (spent, assumed, unknown_costs, committed, settling, unpriced) = (
-        SELECT coalesce(sum(s.spent), 0), coalesce(sum(s.assumed), 0), coalesce(sum(s.unknown), 0),
-            coalesce(sum(s.committed), 0), coalesce(sum(s.settling), 0), coalesce(sum(s.unpriced), 0)
-        FROM aimlvideo_jobs, {MONEY_SUMS} s
-    );
-
     -- What a submission was charged stays spent when the job is tried again.
-    CREATE OR REPLACE FUNCTION aimlvideo_keep_attempt() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN
-        INSERT INTO aimlvideo_attempts (
-            job, request_id, generation_id, account, submitted_at, service_time, stage, cost_usd, cost_units
-        ) SELECT OLD.id, OLD.request_id, OLD.generation_id, OLD.account, OLD.submitted_at, OLD.service_time, OLD.stage,
-            OLD.cost_usd, OLD.cost_units
-        WHERE NOT EXISTS (
-            SELECT 1 FROM aimlvideo_attempts WHERE job = OLD.id AND request_id = OLD.request_id
-            AND (OLD.generation_id IS NULL OR generation_id = OLD.generation_id)
-        )
-        ON CONFLICT DO NOTHING;
-        RETURN NULL;
-    END $$;
     CREATE FUNCTION aimlvideo_keep_cost() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         UPDATE aimlvideo_account SET spent = spent + NEW.cost_usd;
@@ -235,20 +199,6 @@ ONE_SET_OF_RULES = (
     END $$;
     CREATE TRIGGER aimlvideo_keep_cost AFTER INSERT ON aimlvideo_attempts FOR EACH ROW
         WHEN (NEW.cost_usd IS NOT NULL) EXECUTE FUNCTION aimlvideo_keep_cost();
-
-    -- One that is its job's again, as the service has completed it since it failed, is no earlier one any more.
-    CREATE FUNCTION aimlvideo_take_back_attempt() RETURNS trigger LANGUAGE plpgsql AS $$
-    DECLARE charged float8;
-    BEGIN
-        WITH taken AS (
-            DELETE FROM aimlvideo_attempts WHERE job = NEW.id AND generation_id = NEW.generation_id RETURNING cost_usd
-        ) SELECT sum(cost_usd) INTO charged FROM taken;
-        UPDATE aimlvideo_account SET spent = spent - charged WHERE charged IS NOT NULL;
-        RETURN NULL;
-    END $$;
-    CREATE TRIGGER aimlvideo_take_back_attempt AFTER UPDATE ON aimlvideo_jobs FOR EACH ROW
-        WHEN (OLD.generation_id IS NULL AND NEW.generation_id = OLD.retry_of)
-        EXECUTE FUNCTION aimlvideo_take_back_attempt();
 
     CREATE FUNCTION aimlvideo_likely_price() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
@@ -320,6 +270,60 @@ ONE_SET_OF_RULES = (
     END $$;
     """
 )
+RETRIES = f"""
+    ALTER TABLE aimlvideo_jobs ADD COLUMN retry_of text;
+    ALTER TABLE aimlvideo_attempts ADD COLUMN cost_units double precision;
+    CREATE INDEX aimlvideo_attempts_units ON aimlvideo_attempts (cost_units)
+        WHERE cost_units IS NOT NULL AND cost_usd IS NULL;
+
+    CREATE OR REPLACE FUNCTION aimlvideo_sums(
+        stage text, owner text, counts text, price float8, likely_price float8, cost float8,
+        OUT outstanding int, OUT spent float8, OUT assumed float8, OUT unknown int, OUT committed float8,
+        OUT settling float8, OUT unpriced int
+    ) LANGUAGE sql IMMUTABLE AS $$
+        SELECT o, coalesce(cost, 0), CASE WHEN counts = 'spent' THEN p ELSE 0 END,
+            coalesce(cost IS NULL AND counts = 'spent', false)::int,
+            CASE WHEN counts = 'committed' THEN p ELSE 0 END, CASE WHEN counts = 'committed' THEN p * o ELSE 0 END,
+            coalesce(cost IS NULL AND counts = 'committed' AND coalesce(price, likely_price) IS NULL, false)::int
+        FROM (SELECT
+            (stage IN ('submitting', 'rendering') OR (stage = 'in_doubt' AND owner IS NOT NULL))::int AS o,
+            CASE WHEN cost IS NULL THEN coalesce(price, likely_price, 0) ELSE 0 END AS p
+        ) parts
+    $$;
+    UPDATE aimlvideo_account SET (spent, assumed, unknown_costs, committed, settling, unpriced) = (
+        SELECT coalesce(sum(s.spent), 0) + (SELECT coalesce(sum(cost_usd), 0) FROM aimlvideo_attempts),
+            coalesce(sum(s.assumed), 0), coalesce(sum(s.unknown), 0),
+            coalesce(sum(s.committed), 0), coalesce(sum(s.settling), 0), coalesce(sum(s.unpriced), 0)
+        FROM aimlvideo_jobs, {MONEY_SUMS} s
+    );
+
+    CREATE OR REPLACE FUNCTION aimlvideo_keep_attempt() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        INSERT INTO aimlvideo_attempts (
+            job, request_id, generation_id, account, submitted_at, service_time, stage, cost_usd, cost_units
+        ) SELECT OLD.id, OLD.request_id, OLD.generation_id, OLD.account, OLD.submitted_at, OLD.service_time, OLD.stage,
+            OLD.cost_usd, OLD.cost_units
+        WHERE NOT EXISTS (
+            SELECT 1 FROM aimlvideo_attempts WHERE job = OLD.id AND request_id = OLD.request_id
+            AND (OLD.generation_id IS NULL OR generation_id = OLD.generation_id)
+        )
+        ON CONFLICT DO NOTHING;
+        RETURN NULL;
+    END $$;
+    -- One that is its job's again, as the service has completed it since it failed, is no earlier one any more.
+    CREATE FUNCTION aimlvideo_take_back_attempt() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE charged float8;
+    BEGIN
+        WITH taken AS (
+            DELETE FROM aimlvideo_attempts WHERE job = NEW.id AND generation_id = NEW.generation_id RETURNING cost_usd
+        ) SELECT sum(cost_usd) INTO charged FROM taken;
+        UPDATE aimlvideo_account SET spent = spent - charged WHERE charged IS NOT NULL;
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER aimlvideo_take_back_attempt AFTER UPDATE ON aimlvideo_jobs FOR EACH ROW
+        WHEN (OLD.generation_id IS NULL AND NEW.generation_id = OLD.retry_of)
+        EXECUTE FUNCTION aimlvideo_take_back_attempt();
+"""
 MIGRATIONS = (
     """
     CREATE TABLE IF NOT EXISTS aimlvideo_facts (name text PRIMARY KEY, value text NOT NULL);
@@ -378,8 +382,9 @@ MIGRATIONS = (
     CREATE INDEX aimlvideo_jobs_parents ON aimlvideo_jobs USING gin (parents) WHERE parents IS NOT NULL;
     """,
     ONE_SET_OF_RULES,
+    RETRIES,
 )
-"""The statements that bring a database from each version of our tables to the next."""
+"""The statements that bring a database from each version of our tables to the next. What others have had stays."""
 LOCK = "SELECT pg_advisory_lock(16706379)"
 FOUND = "SELECT value FROM aimlvideo_facts WHERE name = 'schema'"
 # What a service says may be in any language, and would end each worker that writes it down.

@@ -58,11 +58,14 @@ MIGRATIONS = (
     ALTER TABLE jobs ADD COLUMN status_at REAL;
     ALTER TABLE jobs ADD COLUMN file_sizes TEXT;
     """,
-    # A failed generation may be charged: what the submissions cost that a job had before counts as spent. One that is
-    # its job's again, as the service has completed it since, is no earlier one any more.
+    # A failed generation may be charged: what the submissions cost that a job had before counts as spent.
     """
     ALTER TABLE attempts ADD COLUMN cost_usd REAL;
+    """,
+    # An attempt that is its job's again, as the service has completed it since it failed, is no earlier one any more.
+    """
     ALTER TABLE attempts ADD COLUMN cost_units REAL;
+    ALTER TABLE jobs ADD COLUMN retry_of TEXT;
     DROP TRIGGER keep_attempt;
     CREATE TRIGGER keep_attempt AFTER UPDATE OF request_id, generation_id ON jobs
     WHEN (OLD.request_id IS NOT NULL OR OLD.generation_id IS NOT NULL) AND (
@@ -75,7 +78,6 @@ MIGRATIONS = (
             OLD.cost_usd, OLD.cost_units
         );
     END;
-    ALTER TABLE jobs ADD COLUMN retry_of TEXT;
     CREATE TRIGGER take_back_attempt AFTER UPDATE OF generation_id ON jobs
     WHEN OLD.generation_id IS NULL AND NEW.generation_id = OLD.retry_of
     BEGIN
@@ -83,7 +85,10 @@ MIGRATIONS = (
     END;
     """,
 )
-"""The statements that bring a journal from each version to the next: a new column is a new one at the end."""
+"""The statements that bring a journal from each version to the next: whatever is new is a new one at the end.
+
+What others have had never changes: there are journals that have taken it.
+"""
 VERSION = len(MIGRATIONS)
 """SQLite's `user_version` of a journal as this release writes it."""
 

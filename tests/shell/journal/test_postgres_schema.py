@@ -55,6 +55,18 @@ def test_tables_on_which_workers_of_an_earlier_release_buy_stay_as_they_are_unti
         init_tables(empty_database)  # those of this release are no obstacle
 
 
+def test_what_was_spent_on_the_tables_of_the_step_before_stays_spent(empty_database: str) -> None:
+    with psycopg.connect(empty_database, autocommit=True) as db:
+        for script in MIGRATIONS[:-1]:
+            db.execute(script)
+        db.execute("INSERT INTO aimlvideo_facts VALUES ('schema', %s)", (str(len(MIGRATIONS) - 1),))
+        db.execute("INSERT INTO aimlvideo_attempts (job, stage, cost_usd) VALUES ('a', 'failed', 0.5)")
+    init_tables(empty_database)
+    with open_sync_journal(empty_database) as journal:
+        assert journal.spent() == 0.5
+        assert [attempt.cost_usd for attempt in journal.attempts("a")] == [0.5]
+
+
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
 def test_a_database_that_cannot_hold_what_services_say_is_refused(server: Server, encoding: str) -> None:
     dsn = f"{server.dsn.rpartition('/')[0]}/other_text"
