@@ -38,7 +38,14 @@ from aimlvideo.core.wires.answers import (
 from aimlvideo.core.wires.base import Generation
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.core.wires.json_fields import as_cost, as_id, as_text, as_timestamp
-from aimlvideo.core.wires.refusals import cannot_pay, nameless, refused_input, refuses_content, unpaid
+from aimlvideo.core.wires.refusals import (
+    cannot_pay,
+    lacks_money,
+    nameless,
+    refused_input,
+    refuses_content,
+    unpaid,
+)
 from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unavailable, Unclear
 
 MAX_LAYERS = 6
@@ -92,6 +99,9 @@ CODE_WORDS: dict[str, int | type[ServiceError]] = {
     "invalid_request": Rejected,
     "insufficient_user_quota": Refused,
     "pre_consume_token_quota_failed": Refused,
+    "quota_not_enough": Refused,
+    "insufficient_quota": Refused,
+    "content_filter": ContentRefused,
     "sensitive_words_detected": ContentRefused,
     "content_policy_violation": ContentRefused,
     "prompt_blocked": ContentRefused,
@@ -247,6 +257,8 @@ def _as_error(answer: Answer, request_id: str | None) -> ServiceError:
         return Busy(text, retry_after=max(wait or 0.0, LEAST_PAUSE), limit=passed, **about)
     if isinstance(error, Busy) and passed == "outstanding":
         error.limit = passed
+    elif isinstance(error, Busy) and not passed and wait is None and lacks_money(message):
+        error = Refused(text, status=status, code=code, request_id=request_id)
     if request_id is None and isinstance(error, Rejected) and re.search(_NO_TASK, message):
         error.status = 404
     if code in CONTENT_CODES or (_is_about_this_request(error) and refuses_content(f"{word} {message}")):

@@ -33,7 +33,7 @@ _REFUSALS = r"""(?ix)
     | data_?inspection_?failed | safety[ ](system|filter|settings|reasons|review) | \bsafety\.[a-z]
     | responsible[ ]ai\b | rai[ _]?media[ _]?filtered | copyright | third[ -]party[ ](content|likeness)
     | real[ ]pe(rson|ople) | public[ ]figure
-    | 敏感 | 违规 | 风控 | 内容安全 | 审核(未|不)通过
+    | 敏感 | 违规 | 风控 | 内容不符合 | 内容安全 | 审核(未|不)通过
     """
 _NOT_ABOUT_CONTENT = (
     r"(?i)rate[ _-]?limit|quota[ _-]?violation"
@@ -102,6 +102,11 @@ _CANNOT_PAY = r"""(?ix)
 def cannot_pay(text: str) -> bool:
     """Tell whether a service's message says that the account has nothing left, or may not buy."""
     return bool(re.search(_CANNOT_PAY, text))
+
+
+def lacks_money(text: str) -> bool:
+    """Tell whether a message that refuses with HTTP 429 is about money: a quota alone may be one of each minute."""
+    return cannot_pay(re.sub(r"(?i)quota|额度|配额", "", text))
 
 
 _NO_KEY = r"""(?ix)

@@ -65,6 +65,8 @@ NEW_API_ERRORS: list[tuple[str, int, str, type[ServiceError]]] = [
     ("invalid_request", 500, "prompt is required", Rejected),
     ("do_request_failed", 500, "connection reset", Unclear),
     ("insufficient_user_quota", 403, "quota is used up", Refused),
+    ("insufficient_quota", 429, "see your plan", Refused),
+    ("content_filter", 400, "blocked", ContentRefused),
 ]
 
 
@@ -87,12 +89,30 @@ def test_an_error_word_of_new_api_is_a_refusal_or_a_doubt(
         ({"code": 1102, "message": "Resource pack depleted or expired"}, 200),
         ({"code": "insufficient_user_quota", "message": "用户额度不足", "data": None}, 403),
         ({"error": {"message": "Payment required"}}, 402),
+        ({"code": "quota_not_enough", "message": "预扣费额度失败", "data": None}, 403),
+        ({"error": {"code": "insufficient_quota", "message": "You exceeded your current quota"}}, 429),
+        ({"error": {"message": "Account balance not enough", "type": "upstream_error"}}, 429),
     ],
 )
 def test_an_account_that_cannot_pay_is_told_to_be_topped_up(body: dict[str, Any], status: int) -> None:
     with pytest.raises(Refused, match=r"Top up, then run again$") as caught:
         WIRE.parse_submission(answer(body, status), "av-1")
     assert (caught.value.wrong_key, str(caught.value).count("Top up")) == (False, 1)
+
+
+@for_each(
+    ("message", "headers"),
+    [
+        ("Insufficient quota", {}),
+        ("Quota has been exhausted. You can submit the request after 49 seconds", {}),
+        ("额度不足", {}),
+        ("Insufficient balance: too many requests", {}),
+        ("Insufficient balance", {"retry_after": "20"}),
+    ],
+)
+def test_too_many_requests_are_no_empty_account_where_waiting_may_help(message: str, headers: dict[str, str]) -> None:
+    with pytest.raises(Busy):
+        WIRE.parse_submission(answer({"error": {"message": message}}, 429, **headers), "av-1")
 
 
 def test_a_task_that_new_api_does_not_know_is_not_found() -> None:

@@ -39,6 +39,7 @@ REFUSALS = [
     ("last_image_url: flagged as nsfw", "last_image_url"),
     ("the prompt and the image violate our usage policies", None),
     ("提示词包含敏感内容", "prompt"),
+    ("视频生成失败: 内容不符合规范", None),
 ]
 
 
@@ -61,6 +62,7 @@ def test_the_words_of_a_refusal_are_recognised_and_name_the_input_where_they_do(
         "Moderation timed out",
         "your plan's retry policy allows 5 requests",
         "image_url: the picture is too small",
+        "图片尺寸不符合规范",
         "use moderate camera motion",
     ],
 )
