@@ -136,6 +136,8 @@ def test_the_units_of_a_failure_that_was_billed_stay_in_the_sums_when_its_job_is
     planned = "{ id: 'x', model: 'm', stage: 'submitting', retry_of: 'g1' }"
     page.evaluate(f"jobs.clear(); [{failed}, {planned}, {planned}, {failed}].forEach(takeIn); drawTotals()")
     assert page.locator("#tiles div", has_text="Spent").text_content().startswith("Spent5 units")
+    page.evaluate(f"jobs.clear(); [{planned}, {failed}].forEach(takeIn); drawTotals()")  # it was free when it failed
+    assert page.locator("#tiles div", has_text="Spent").text_content().startswith("Spent5 units")
 
 
 def test_a_time_is_said_as_the_terminal_says_it(opened: Opened, folder: Path) -> None:

@@ -37,9 +37,10 @@ function takeIn(job) {
   const before = jobs.get(job.id);
   // News of a job do not say again what its earlier submissions cost: a failed one that was charged is not free when it is tried again.
   const replaced = before && before.generation !== job.generation ? before : {};
-  const own = job.generation && job.generation === replaced.retry_of ? job : {}; // it is no earlier one any more
-  job.earlier ??= (before?.earlier || 0) + (replaced.cost || 0) - (own.cost || 0);
-  job.earlier_units ??= (before?.earlier_units || 0) + (replaced.units || 0) - (own.units || 0);
+  // What failed and is the job's again is no earlier one any more; it was free where nothing was charged before.
+  const own = job.generation && job.generation === replaced.retry_of ? job : {};
+  job.earlier ??= Math.max(0, (before?.earlier || 0) + (replaced.cost || 0) - (own.cost || 0));
+  job.earlier_units ??= Math.max(0, (before?.earlier_units || 0) + (replaced.units || 0) - (own.units || 0));
   job.took = job.completed && job.submitted ? Math.max(0, job.completed - job.submitted) : undefined;
   job.last = job.poll_ages && job.poll_ages.length ? Math.abs(job.poll_ages[job.poll_ages.length - 1]) : 0;
   job.text = [job.id, job.prompt, job.model, job.error, job.generation, ...(job.params || []).flat()].join('\n').toLowerCase();
