@@ -54,7 +54,7 @@ class Settings:
     def __post_init__(self) -> None:
         service = service_of(self.service)
         for name, (types, expected) in _TYPES.items():
-            if not isinstance(value := getattr(self, name), types) or (types is _PATH and not str(value).strip()):
+            if not isinstance(value := getattr(self, name), types) or (types is _PATH and not _names_a_file(value)):
                 raise SettingsError(f"{name} is {_preview(name, value)}: expected {expected}")
         self._check_numbers()
         # Found out now, not with the first call, hours later, when every signature would seem wrong.
@@ -150,6 +150,12 @@ _TYPES: Mapping[str, tuple[type | tuple[type, ...], str]] = {
     "upload": ((str, NoneType), "a URL such as s3://bucket/prefix, or None"),
 }
 """What each setting has to be; numbers are checked by their size too."""
+
+
+def _names_a_file(path: object) -> bool:
+    """Tell whether a path may be a file's, which a folder such as `.` is not; None is left out."""
+    return path is None or bool(PurePath(str(path)).name.strip())
+
 
 _SECRET = ("api_key", "callback_secret")
 _BAR = "|"

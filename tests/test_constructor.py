@@ -72,6 +72,8 @@ def test_an_argument_of_a_call_that_is_given_to_the_client_is_sent_there(name: s
         ("legacy", "no"),
         ("journal", 5),
         ("journal", object()),
+        ("journal", "."),
+        ("knowledge", Path()),
         ("max_outstanding", "20"),
         ("max_outstanding", 2.5),
         ("max_outstanding", float("inf")),

@@ -73,7 +73,10 @@ async def callback_page(
         try:
             await site.start()
         except (OSError, OverflowError, ValueError) as error:
-            raise SettingsError(f"callbacks cannot be served on {host}:{port}: {_reason(error)}") from error
+            raise SettingsError(
+                f"callbacks cannot be served on {host}:{port}: {_reason(error)}; expected an address of this "
+                "machine, and a free port"
+            ) from error
         assert runner.server is not None
         async with background_tasks(partial(_close_old_connections, runner.server)):
             yield f"http://{host}:{runner.addresses[0][1]}/"
