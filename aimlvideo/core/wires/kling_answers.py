@@ -414,16 +414,18 @@ def _links(layers: Sequence[Body], word: str) -> tuple[str, ...]:
 
 
 def _reasons(layers: Sequence[Body]) -> tuple[str | None, str | None]:
-    """Return why a task failed, and what of that says by itself that it did: a message does not.
+    """Return why a task failed, and what of that says by itself that it did: a message does not, unless it refuses.
 
-    A task's own `message` counts only where no `code` makes it the request's.
+    A task's own `message` counts only where no `code` makes it the request's. `task_status_msg` tells of every state.
     """
     reasons = [text for text in _texts(layers, REASON_FIELDS) if text.strip().lower() not in GOOD_CODES]
     own = [as_text(layer.get("message")) for layer in layers if "code" not in layer and _words(layer)]
     if not reasons:
         reasons = [error_text(cause) for layer in layers if _words(layer) and (cause := _failure(layer))]
     in_words = [text for text in reasons if not text.startswith(("http://", "https://"))]
-    return _first_reason(*in_words, *own, *reasons), _first_reason(*in_words, *reasons)
+    messages = [*_texts(layers, (("task_status_msg",),))]
+    causes = [text for text in (*in_words, *reasons) if text not in messages or refuses_content(text)]
+    return _first_reason(*in_words, *own, *reasons), _first_reason(*causes)
 
 
 def _first_reason(*texts: str | None) -> str | None:

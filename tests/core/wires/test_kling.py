@@ -256,6 +256,23 @@ def test_the_codes_that_pass_say_which_limit_it_was_and_are_waited_for_a_second_
     assert (caught.value.limit, caught.value.retry_after) == (limit, wait)
 
 
+@for_each(
+    ("word", "message", "state"),
+    [
+        ("succeed", "Video generated successfully", State.RENDERING),
+        ("succeed", "视频生成完成", State.RENDERING),
+        ("queueing_up", "任务排队中", State.RENDERING),
+        ("processing", "处理中", State.RENDERING),
+        ("failed", "Video generation timed out", State.FAILED),
+        ("succeed", "Failure to pass the risk control system", State.FAILED),
+    ],
+)
+def test_a_message_about_a_task_s_state_is_no_failure_of_it(word: str, message: str, state: State) -> None:
+    task = {"task_id": "t", "task_status": word, "task_status_msg": message, "task_result": {}}
+    generation = WIRE.parse_status(answer({"code": 0, "data": task}), "t")
+    assert (generation.state, generation.error) == (state, message if state is State.FAILED else None)
+
+
 STATUSES = [
     (307, None, Refused),
     (400, None, Rejected),
