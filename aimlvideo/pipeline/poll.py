@@ -385,6 +385,8 @@ class Poll:
             is_about_all = _is_about_all(error)
             if not is_about_all:
                 waiting.failed_at = now
+            if waiting.refusals >= REFUSED_ALONE:
+                waiting.most_together = half
             self._hear(waiting, error, is_for_itself=is_about_all)
             return
         # No miss of this one's, nor its end: it may be another one's.

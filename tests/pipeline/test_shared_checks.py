@@ -209,6 +209,14 @@ async def test_one_that_is_refused_however_that_is_said_holds_up_no_other(words:
     assert max(at for at, names in kling.asked if names != ["gen-13"]) - kling.began < 80
 
 
+async def test_one_that_is_too_many_whenever_it_is_asked_about_is_parted_from_those_beside_it() -> None:
+    busy = business_error(1302, "too fast", 429)
+    kling = Faulty(lambda at, names: busy if "gen-13" in names else None, seconds=50)
+    async with FakeClient(kling, **KLING, poll="every:10", timeout=400) as client:
+        results = await run_all(client, jobs(60, JOB))
+    assert [result.generation_id for result in results.values() if not result.ok] == ["gen-13"]
+
+
 async def test_a_service_that_refuses_every_question_about_several_stops_no_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
