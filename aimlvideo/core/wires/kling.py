@@ -151,6 +151,7 @@ def path_below(base_path: str, path: str) -> str:
     `/v1/ai/{endpoint}/kling` has `/videos` below it, and a path that ends in `/videos` the endpoints themselves.
     """
     base, parts = base_path.strip("/").split("/"), path.strip("/").split("/")
+    base = ["kling" if part == "klingai" else part for part in base]  # as 302.AI calls it
     # The longest overlap first: a base URL that ends in `/v1/videos` shares both parts with the path.
     overlap = next((n for n in range(len(parts), 0, -1) if base[-n:] == parts[:n]), 0)
     place = parts.index(_ENDPOINTS_BELOW) if _ENDPOINTS_BELOW in parts else 0

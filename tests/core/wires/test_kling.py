@@ -100,6 +100,8 @@ def test_a_task_is_asked_about_where_it_was_submitted_or_in_each_place_in_turn()
         ("https://h/v1/ai/my-endpoint/kling", "https://h/v1/ai/my-endpoint/kling/videos/text2video"),
         ("https://h/v1/ai/my-endpoint/kling/videos", "https://h/v1/ai/my-endpoint/kling/videos/text2video"),
         ("https://h/mine/videos", "https://h/mine/videos/text2video"),
+        ("https://h/klingai", "https://h/klingai/v1/videos/text2video"),
+        ("https://h/klingai/v1", "https://h/klingai/v1/videos/text2video"),
     ],
 )
 def test_a_gateway_may_have_a_prefix_of_its_own(base: str, url: str) -> None:
