@@ -67,6 +67,10 @@ _REFUSALS = {
     402: "the account cannot pay",
     PROXY_REFUSED: "the proxy wants a name and a password",
 }
+_ADVICE = {
+    401: ". Expected a key of this service: --api-key, AIMLAPI_API_KEY, or api_key",
+    402: ". Top up, then run again",
+}
 _GENERATIONS = ("generations", "generation")
 """The last part of the paths below which a generation may have an address of its own."""
 CODES: dict[int, type[ServiceError]] = {
@@ -199,8 +203,8 @@ def _error_of(  # noqa: PLR0911 - a table: one line a status
             text = f"the service has no such path ({status}): {message}. Check the base URL: --base-url"
             return Refused(text, **about)
         case _ if status in _REFUSALS:
-            advice = ". Top up, then run again" if status == 402 else ""
-            return Refused(f"{_REFUSALS[status]} ({status}): {message}{advice}", wrong_key=status == 401, **about)
+            text = f"{_REFUSALS[status]} ({status}): {message.rstrip('.')}{_ADVICE.get(status, '')}"
+            return Refused(text, wrong_key=status == 401, **about)
         case 403 if "credit" in message.lower() or "balance" in message.lower() or cannot_pay(message):
             words = message.rstrip(".")
             return Refused(f"the account is out of credits (403): {words}. Top up, then run again", **about)

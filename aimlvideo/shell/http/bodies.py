@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import zlib
 from collections.abc import Iterator, Mapping
+from socket import gaierror
 from typing import Self
 from urllib.parse import quote
 
@@ -33,6 +35,13 @@ def loss_reason(error: BaseException) -> str:
     if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError):
         # Behind them, or in their place, aiohttp shows objects of its own.
         return str(error).partition("<")[0].rstrip(": ") or "Server disconnected"
+    # aiohttp says the host once more, and asyncio the address as a tuple: the system's words say it all. Of a proxy it
+    # says which one.
+    if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientProxyConnectionError):
+        if isinstance(error.os_error, gaierror):
+            return error.os_error.strerror or str(error)
+        if isinstance(error.os_error, ConnectionError) and error.os_error.errno:
+            return os.strerror(error.os_error.errno)
     return str(error) or type(error).__name__
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import re
 import ssl
 from collections.abc import AsyncIterator, Iterator
+from socket import gaierror
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +19,9 @@ from yarl import URL
 
 from aimlvideo.core.wires.http import Request
 from aimlvideo.errors import ServiceError, Unavailable, Unclear
+from aimlvideo.shell.http.bodies import loss_reason
 from aimlvideo.shell.http.transport import HttpTransport
+from tests.cases import for_each
 
 HOST = "https://api.example.com"
 KEY = "0123456789abcdef0123456789abcdef"
@@ -75,6 +79,26 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[aioresponses]:
 async def transport() -> AsyncIterator[HttpTransport]:
     async with aiohttp.ClientSession() as session:
         yield HttpTransport(session, HOST, KEY)
+
+
+@for_each(
+    ("error", "said"),
+    [
+        (aiohttp.ClientConnectorError(WHERE, REFUSED), "Connection refused"),
+        (
+            aiohttp.ClientConnectorDNSError(WHERE, gaierror(-2, "Name or service not known")),
+            "Name or service not known",
+        ),
+        (
+            aiohttp.ClientConnectorSSLError(WHERE, ssl.SSLError(1, "no TLS there")),
+            r".*com:443.*no TLS there.*",
+        ),
+        (aiohttp.ClientProxyConnectionError(WHERE, REFUSED), r".*api\.example\.com:443.*"),
+    ],
+    ids=["refused", "no such host", "no TLS", "a proxy"],
+)
+def test_why_there_is_no_connection_is_said_once_and_in_the_systems_words(error: Exception, said: str) -> None:
+    assert re.fullmatch(said, loss_reason(error))
 
 
 @pytest.mark.parametrize("error", [*NEVER_SENT, *NOBODY_KNOWS], ids=lambda error: type(error).__name__)
