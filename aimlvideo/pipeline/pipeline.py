@@ -89,12 +89,12 @@ class Pipeline:
         )
         self.lost_submissions = LostSubmissions(
             self.request_log, account, slots, self.settle_time, catalog, self.on_accepted, self.resubmit_soon,
-            self.poll.take_back,
+            self.poll.watched.take_back,
         )  # fmt: skip
         self.poll.on_doubt = self.lost_submissions.reopen
         self.submit = Submit(
             send, account, wire, slots, limiters.rate_gate, self.encoded, self.on_accepted, self.lost_submissions.add,
-            self.poll.owner_of, settings.callback_url, id_field=service.id_field,
+            self.poll.watched.owner_of, settings.callback_url, id_field=service.id_field,
         )  # fmt: skip
         self.downloads = Downloads(
             clips, send, wire, ServiceOrigin.of(settings), settings.metadata, limiters.downloads,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,21 +13,16 @@ from typing import Any
 
 import anyio
 
-from aimlvideo.core.formatting import format_seconds
 from aimlvideo.core.jobs.job import Progress, VideoJob
-from aimlvideo.core.jobs.request_ids import CLOCKS_AGREE, Intent, are_of_two_jobs, is_whole
+from aimlvideo.core.jobs.request_ids import CLOCKS_AGREE, Intent
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.limits import PollBudget
 from aimlvideo.core.polling.policy import PollPolicy, PollState
 from aimlvideo.core.polling.timer_wheel import TimerWheel
-from aimlvideo.core.wires.answers import ENDED_STATES, QUESTION_REFUSED, State
+from aimlvideo.core.wires.answers import ENDED_STATES, State
 from aimlvideo.core.wires.base import Generation, SharedChecks, Wire
-from aimlvideo.core.wires.refusals import says_timed_out
 from aimlvideo.errors import (
     Busy,
-    ContentRefused,
-    GenerationFailed,
-    OutOfPatience,
     Refused,
     Rejected,
     ServiceError,
@@ -39,7 +34,15 @@ from aimlvideo.pipeline.crew import Crew
 from aimlvideo.pipeline.entry import Entry, contained
 from aimlvideo.pipeline.limiters import SlotLimiter
 from aimlvideo.pipeline.request_log import TimedSender
-from aimlvideo.pipeline.status_checks import fetch_status, fetch_statuses
+from aimlvideo.pipeline.status_checks import (
+    GONE,
+    checks_until_end,
+    ended_in_words,
+    failure_of,
+    fetch_status,
+    fetch_statuses,
+)
+from aimlvideo.pipeline.waiting import Waiting, Watched
 from aimlvideo.shell import clock
 
 REVIEW_INTERVAL = 15.0
@@ -48,18 +51,10 @@ MAX_MISSES = 10
 """Failed checks in a row that put a generation on the slow lane."""
 REFUSALS_BEFORE_HALT = 3
 """Refused checks of one generation in a row, after which it is said and nothing new is bought: a key was revoked."""
-CONTENT_REFUSALS = 3
-"""Checks of one generation in a row that are refused for their content, after which its clip is withheld: a question
-has no content, and one answer alone may be that of whoever lies in between."""
-TIMEOUTS = 11
-"""Checks of one generation in a row that say that it took too long, after which it failed: nine minutes, in
-which a service that is only slow to answer recovers."""
 WITHOUT_CLIP = 600.0
 """Seconds that a clip is waited for whose generation is said to be completed; some never come."""
 SILENCE = 45.0
 """Seconds without any answer after which a free question is asked: is the key still good, while clips render?"""
-GONE = (404, 410)
-"""Statuses of an answer that knows no such generation, or not any more."""
 KEY_REFUSED = (401, 403)
 """Statuses of an answer to a key that is good no more."""
 FIRST_MINUTE = 60.0
@@ -72,8 +67,6 @@ MOST_PASSED_OVER = 100
 """Generations of the backlog that are passed over at most while others are found for one request."""
 SLOW_LANE = 300.0
 """Seconds between checks there."""
-MOST_OWNERS = 10_000
-"""Ended generations, and ids that jobs chose themselves, whose job is remembered."""
 ASKED_ALONG = 1.0
 """Seconds by which a generation is polled before its moment, where a request is sent about others that may ask about it
 too."""
@@ -92,42 +85,6 @@ CALLBACK_SLOWDOWN = 4.0
 log = logging.getLogger("aimlvideo.poll")
 
 
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    """One outstanding generation between its polls. Moments are on the event loop's clock."""
-
-    entry: Entry
-    policy: PollPolicy
-    state: PollState
-    deadline: float
-    accepted_at: float
-    due: float = 0.0
-    not_before: float = 0.0
-    not_after: float = inf
-    """When it is polled, whatever calls have said since its last poll."""
-    misses: int = 0
-    refusals: int = 0
-    """Checks in a row that were refused as too many while others were answered."""
-    refused_at: float = inf
-    """When the last one was; later than any answer where none was."""
-    last_error: str = ""
-    """What was wrong with the last check; empty where it was answered."""
-    is_being_polled: bool = False
-    is_given_up: bool = False
-    """Whether the generation turned out to be another job's."""
-    ends_said: int = 0
-    """Checks in a row that said in an error's words that it has ended."""
-    most_together: int = 0
-    """About how many generations one request may ask that asks about it; 0 where it is always asked about by itself."""
-    failed_at: float = -inf
-    """When a check of it and others failed last that said nothing about any of them."""
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nobody waits for it here any more: its run may have been left, and its journal be closed."""
-        return self.is_given_up or self.entry.ended
-
-
 @dataclass(eq=False)
 class Poll:
     """Polls every outstanding generation; completed ones go on to `on_ready`."""
@@ -143,14 +100,9 @@ class Poll:
     on_doubt: Callable[[Entry, str], None] = lambda entry, why: None
     """Takes a job whose generation turned out to be another one's, and in words how that is known."""
     has_callbacks: bool = False
-    _wheel: TimerWheel[_Waiting] = field(default_factory=TimerWheel)
-    _backlog: deque[_Waiting] = field(default_factory=deque)
-    _by_id: dict[str, tuple[_Waiting, ...]] = field(default_factory=dict)
-    """Who waits for a generation: a run, and others beside it that were given its id."""
-    _owners: OrderedDict[str, str] = field(default_factory=OrderedDict)
-    """The jobs of generations that are not waited for any more."""
-    _own_ids: OrderedDict[str, str] = field(default_factory=OrderedDict)
-    """The jobs that chose the id of their submission themselves, by that id."""
+    watched: Watched = field(default_factory=Watched)
+    _wheel: TimerWheel[Waiting] = field(default_factory=TimerWheel)
+    _backlog: deque[Waiting] = field(default_factory=deque)
     _policies: set[PollPolicy] = field(default_factory=set)
     _asked_at: float = -inf
     _answered_at: float = -inf
@@ -166,7 +118,7 @@ class Poll:
 
     def __post_init__(self) -> None:
         self._crew = Crew(self._next, self._check, lambda: PARALLEL_POLLS)
-        self._watched = asyncio.Event()
+        self._has_any = asyncio.Event()
 
     def watch(self, entry: Entry) -> None:
         """Watch a generation from now on."""
@@ -176,16 +128,13 @@ class Poll:
         now = clock.loop()
         accepted_at, deadline = now - self._age(entry.progress, now), now + entry.run.spec.patience
         policy = self.policy_for(entry.job)
-        waiting = _Waiting(entry, policy, PollState(accepted_at, accepted_at), deadline, accepted_at)
+        waiting = Waiting(entry, policy, PollState(accepted_at, accepted_at), deadline, accepted_at)
         if (shared := self.wire.shared_checks) is not None:
             is_shared = shared.takes(entry.progress.generation_id or "", entry.job)
             waiting.most_together = shared.most if is_shared else 0
         self._policies.add(policy)
-        self._watched.set()
-        generation_id = entry.progress.generation_id or ""
-        self._by_id[generation_id] = (*self._waiting_for(generation_id), waiting)
-        if (request_id := entry.progress.request_id) and not is_whole(request_id):
-            _remember(self._own_ids, request_id, entry.job.id)
+        self.watched.add(waiting)
+        self._has_any.set()
         self._sleep(waiting, now)
 
     def _age(self, progress: Progress, now: float) -> float:
@@ -196,27 +145,9 @@ class Poll:
         is_new = 0 <= age < CLOCKS_AGREE
         return age if is_new else Intent.of(progress.request_id).age(age, self.send.clock.at(now), now)
 
-    def _waiting_for(self, generation_id: str | None) -> list[_Waiting]:
-        return [waiting for waiting in self._by_id.get(generation_id or "", ()) if not waiting.entry.ended]
-
-    def owner_of(self, generation_id: str) -> str | None:
-        """Return the id of the job whose generation of this id is waited for, or was a while ago."""
-        waiting = self._by_id.get(generation_id)
-        return self._owners.get(generation_id) if waiting is None else waiting[0].entry.job.id
-
-    def take_back(self, generation_id: str, owner: Entry) -> Entry | None:
-        """Return the job that waits for a generation which is its `owner`'s instead: it waits for it no more."""
-        for waiting in self._by_id.get(generation_id, ()):
-            entry = waiting.entry
-            if entry.job.id != owner.job.id and entry.progress.request_id is not None:
-                self._drop(entry)
-                waiting.is_given_up = True
-                return None if entry.ended else entry
-        return None
-
     def hint(self, generation_id: str | None) -> bool:
         """Ask about one generation at once: somebody said that it has changed. Tell whether it is waited for."""
-        for waiting in (found := self._waiting_for(generation_id)):
+        for waiting in (found := self.watched.waiting_for(generation_id)):
             # Also past a pause after failed checks: who calls knows more than our guess. The budget still holds. While
             # a check is under way it is for the next one: the answer may be older than the news.
             waiting.not_before, waiting.not_after = -inf, clock.loop()
@@ -226,7 +157,7 @@ class Poll:
 
     def on_unfinished(self, generation_id: str | None, *, queued: bool) -> bool:
         """Take the service's word that a generation has not ended yet for a poll. Tell whether it is waited for."""
-        for waiting in (found := self._waiting_for(generation_id)):
+        for waiting in (found := self.watched.waiting_for(generation_id)):
             # An older call may come after the one that says that it has ended: what was hinted at is asked in any case.
             if waiting.is_being_polled or waiting.not_before == -inf:
                 continue
@@ -247,7 +178,7 @@ class Poll:
             if self._alarm is not None:
                 self._alarm.cancel()
 
-    def _next(self) -> list[_Waiting] | None:
+    def _next(self) -> list[Waiting] | None:
         """Return who is to be polled now, in one request; None where nobody is: the crew is called when somebody is."""
         now = clock.loop()
         self._update_price(now)
@@ -267,9 +198,9 @@ class Poll:
             self._call_at(self._turn)
         return together
 
-    def _take_together(self, now: float) -> list[_Waiting]:
+    def _take_together(self, now: float) -> list[Waiting]:
         """Take the first of the backlog, and as many beside it as one request may ask about."""
-        together, passed_over = [self._backlog.popleft()], list[_Waiting]()
+        together, passed_over = [self._backlog.popleft()], list[Waiting]()
         if (most := self._most_together(together[0])) < 2:
             return together
         # Those that come next are asked along: the request is sent in any case.
@@ -286,7 +217,7 @@ class Poll:
         self._backlog.extendleft(reversed(passed_over))
         return together
 
-    def _most_together(self, waiting: _Waiting) -> int:
+    def _most_together(self, waiting: Waiting) -> int:
         """Return about how many generations the next request may ask that asks about this one."""
         most = waiting.most_together
         # While nothing is answered, one of them may be the reason or an outage: with the first answer that is known.
@@ -320,9 +251,9 @@ class Poll:
         """Ask a free question where generations render for long and nothing else is asked: was the key revoked?"""
         question = self.send.free_question
         while question is not None:
-            self._watched.clear()
-            if not self._by_id:
-                await self._watched.wait()
+            self._has_any.clear()
+            if next(iter(self.watched), None) is None:
+                await self._has_any.wait()
             due = max(self.send.answered_at, self._asked_at) + SILENCE
             if due > clock.loop():
                 await anyio.sleep_until(due)
@@ -332,10 +263,10 @@ class Poll:
                 answer = await self.send(question)
                 # Checks of one generation say what the refusal means, in the words of its wire.
                 for _ in range(REFUSALS_BEFORE_HALT if answer.status in KEY_REFUSED else 0):
-                    self.hint(next(iter(self._by_id), None))
+                    self.hint(next(iter(self.watched), None))
                     await anyio.sleep(2)
 
-    def _due(self, now: float, until: float) -> Iterator[_Waiting]:
+    def _due(self, now: float, until: float) -> Iterator[Waiting]:
         """Give those whose moment has come by then, by what is known now; the others go back to sleep."""
         for waiting in self._wheel.pop_due(until):
             if self._is_over(waiting) or waiting.is_being_polled or waiting.due > until:
@@ -348,16 +279,16 @@ class Poll:
             if waiting.is_being_polled:
                 yield waiting
 
-    def _is_over(self, waiting: _Waiting) -> bool:
+    def _is_over(self, waiting: Waiting) -> bool:
         """Tell whether one that comes up is waited for no more: it is dropped.
 
         Where it stood before it was left: taking one out of the middle costs a search.
         """
         if waiting.entry.ended:
-            self._forget(waiting.entry)
+            self.watched.forget(waiting.entry)
         return waiting.is_over
 
-    async def _check(self, together: list[_Waiting]) -> None:
+    async def _check(self, together: list[Waiting]) -> None:
         """Ask once. One failed check fails nothing."""
         for waiting in together:
             waiting.not_before = 0.0
@@ -378,7 +309,7 @@ class Poll:
                         waiting.most_together = ceil(len(together) / 2)  # a list may be cut short
                     self._hear(waiting, heard[number])
 
-    def _hear_of_all(self, waiting: _Waiting, error: ServiceError, half: int) -> None:
+    def _hear_of_all(self, waiting: Waiting, error: ServiceError, half: int) -> None:
         """Take what a question about several amounts to; where one of them may be the reason, it is asked by halves."""
         now = clock.loop()
         if waiting.is_over or not self._may_be_spoiled(waiting, error):
@@ -394,7 +325,7 @@ class Poll:
         waiting.last_error, waiting.not_before = str(error), now + SPLIT_PAUSE
         self._keep_waiting(waiting, now)
 
-    def _may_be_spoiled(self, waiting: _Waiting, error: ServiceError) -> bool:
+    def _may_be_spoiled(self, waiting: Waiting, error: ServiceError) -> bool:
         """Tell whether one of several generations may be the reason why a question about all of them failed."""
         if isinstance(error, Rejected):
             return True
@@ -427,7 +358,7 @@ class Poll:
         self._on_answer()
         return [heard[name] for name in names]
 
-    def _hear(self, waiting: _Waiting, heard: Generation | ServiceError, *, is_for_itself: bool = True) -> None:
+    def _hear(self, waiting: Waiting, heard: Generation | ServiceError, *, is_for_itself: bool = True) -> None:
         entry, generation_id = waiting.entry, waiting.entry.progress.generation_id or ""
         if waiting.is_over:
             self._sleep(waiting, clock.loop())  # to be dropped: its journal may be closed by now
@@ -438,14 +369,14 @@ class Poll:
             except Unclear as error:
                 heard = error
         if isinstance(heard, ServiceError):
-            checks = _checks_until_end(heard)
+            checks = checks_until_end(heard)
             waiting.ends_said = waiting.ends_said + 1 if checks else 0
             if not checks or waiting.ends_said < checks:
                 self._on_failed_check(waiting, heard, is_for_itself=is_for_itself)
                 return
-            heard = _ended_in_words(generation_id, heard)
-        if self._is_bought_for_another(entry, heard):
-            self._forget(entry)
+            heard = ended_in_words(generation_id, heard)
+        if self.watched.is_bought_for_another(entry, heard):
+            self.watched.forget(entry)
             waiting.is_given_up = True
             why = f"its answer named generation {generation_id}, which was bought under {heard.request_id}"
             self.on_doubt(entry, why)
@@ -460,25 +391,17 @@ class Poll:
         named = generation.named_id
         if named is None or named == generation.id:
             return
-        owner = self.owner_of(named) or entry.run.earlier_owner(named)
+        owner = self.watched.owner_of(named) or entry.run.earlier_owner(named)
         if owner not in (None, entry.job.id):
             raise Unclear(f"the answer is about generation {named}, which is that of job {owner!r}")
 
     def refuse_another_s(self, entry: Entry, generation: Generation) -> None:
         """Raise Unclear where an answer is about what was bought for another job, by either of its ids."""
         self.refuse_mixed_up(entry, generation)
-        if self._is_bought_for_another(entry, generation):
+        if self.watched.is_bought_for_another(entry, generation):
             raise Unclear(f"the answer is about the generation that was bought under {generation.request_id}")
 
-    def _is_bought_for_another(self, entry: Entry, generation: Generation) -> bool:
-        """Tell whether a generation was bought for another job: under an id of ours, or one that a job here chose."""
-        named, request_id = generation.request_id, entry.progress.request_id
-        if named in (None, request_id) or request_id is None:
-            return False
-        # Any other id says nothing: a gateway may have one of its own for the service behind it.
-        return are_of_two_jobs(named, request_id) or self._own_ids.get(named, entry.job.id) != entry.job.id
-
-    def _on_status(self, waiting: _Waiting, generation: Generation) -> None:
+    def _on_status(self, waiting: Waiting, generation: Generation) -> None:
         entry, policy, now = waiting.entry, waiting.policy, clock.loop()
         entry.run.stats.polls += 1
         waiting.misses, waiting.refusals, waiting.ends_said = 0, 0, 0
@@ -511,7 +434,7 @@ class Poll:
         self._on_ended(entry, generation, {"polls": polls, **heard})
 
     def _on_ended(self, entry: Entry, generation: Generation, noted: Mapping[str, Any]) -> None:
-        self._forget(entry)
+        self.watched.forget(entry)
         now = clock.wall()
         # What it was charged when it failed, or before its link died, stays where this answer does not say it again.
         charged = {"cost_usd": generation.cost_usd, "cost_units": generation.cost_units}
@@ -527,10 +450,10 @@ class Poll:
             return
         entry.note(**noted)
         if not (generation.never_ran and self.submit_again(entry)):
-            entry.step(Stage.FAILED, error=_failure(generation), completed_at=now, **cost)
+            entry.step(Stage.FAILED, error=failure_of(generation), completed_at=now, **cost)
             entry.end()
 
-    def _on_failed_check(self, waiting: _Waiting, error: ServiceError, *, is_for_itself: bool) -> None:
+    def _on_failed_check(self, waiting: Waiting, error: ServiceError, *, is_for_itself: bool) -> None:
         now = clock.loop()
         waiting.last_error = str(error)
         # "Too many checks" says nothing about this generation: the budget of all slows down, and no miss is counted.
@@ -564,48 +487,31 @@ class Poll:
             log.warning("%d checks in a row failed: %s", MAX_MISSES, error, extra={"job": waiting.entry.job.id})
         self._keep_waiting(waiting, now)
 
-    def _keep_waiting(self, waiting: _Waiting, now: float) -> None:
+    def _keep_waiting(self, waiting: Waiting, now: float) -> None:
         """Go on waiting for an unfinished generation, or stop waiting where patience is over."""
         if now < waiting.deadline:
             self._sleep(waiting, now)
         else:
             waiting.entry.step(Stage.RENDERING)  # writes down the polls that were only noted
-            self._give_up(waiting.entry, _out_of_patience(waiting))
+            self._give_up(waiting.entry, waiting.out_of_patience())
 
     def _give_up(self, entry: Entry, error: VideoError) -> None:
-        self._forget(entry)
+        self.watched.forget(entry)
         entry.end(error)
 
-    def _forget(self, entry: Entry) -> None:
-        """Ask about a generation no more, nor whether the key is still good for it."""
-        if self._drop(entry):
-            _remember(self._owners, entry.progress.generation_id or "", entry.job.id)
-
-    def _drop(self, entry: Entry) -> bool:
-        """Wait for a generation no more on behalf of this job; tell whether nobody else waits for it."""
-        generation_id = entry.progress.generation_id or ""
-        if not (waiting := self._by_id.get(generation_id)):
-            return False
-        # A later run may wait for what an earlier one was left with.
-        if others := tuple(one for one in waiting if one.entry is not entry):
-            self._by_id[generation_id] = others
-        else:
-            del self._by_id[generation_id]
-        return not others
-
-    def _sleep(self, waiting: _Waiting, now: float) -> None:
+    def _sleep(self, waiting: Waiting, now: float) -> None:
         waiting.is_being_polled = False
         # Woken at least this often without a request: what other generations taught since may move the poll forward.
         self._schedule(waiting, min(self._next_poll_at(waiting), now + REVIEW_INTERVAL, waiting.deadline))
 
-    def _next_poll_at(self, waiting: _Waiting) -> float:
+    def _next_poll_at(self, waiting: Waiting) -> float:
         """Return when to ask next, by what is known now."""
         due, last = waiting.state.due(waiting.policy), waiting.state.last_polled_at
         if self.has_callbacks:
             due = last + CALLBACK_SLOWDOWN * (due - last)
         return max(min(due, waiting.deadline, waiting.not_after), waiting.not_before, self.budget.rate.paused_until)
 
-    def _schedule(self, waiting: _Waiting, due: float) -> None:
+    def _schedule(self, waiting: Waiting, due: float) -> None:
         waiting.due = due
         self._wheel.add(due, waiting)
         self._call_at(self._wheel.next_due())
@@ -631,12 +537,6 @@ class Poll:
             log.warning("unknown status %r from the service: treated as unfinished", word)
 
 
-def _remember(owners: OrderedDict[str, str], name: str, job_id: str) -> None:
-    owners[name] = job_id
-    if len(owners) > MOST_OWNERS:
-        owners.popitem(last=False)
-
-
 def _is_about_all(error: ServiceError) -> bool:
     """Tell an answer that says by itself that it is about no generation: too many questions, or a wrong key."""
     return isinstance(error, Busy) or (isinstance(error, Refused) and error.wrong_key)
@@ -645,46 +545,3 @@ def _is_about_all(error: ServiceError) -> bool:
 def _is_final(error: ServiceError) -> bool:
     """Tell an answer that asking again will not change: no such generation, or no such key."""
     return isinstance(error, Refused) or (isinstance(error, Rejected) and error.status in GONE)
-
-
-def _checks_until_end(error: ServiceError) -> int:
-    """Return how many checks in a row have to fail so until a generation is taken for ended; 0 where none do."""
-    if isinstance(error, ContentRefused):
-        return CONTENT_REFUSALS if (error.status or 0) in (200, *QUESTION_REFUSED) else 0
-    return TIMEOUTS if says_timed_out(str(error)) else 0
-
-
-def _ended_in_words(generation_id: str, error: ServiceError) -> Generation:
-    """Return the generation of which status checks say in an error's words how it ended."""
-    refused = error if isinstance(error, ContentRefused) else None
-    field = refused.field if refused else None
-    return Generation(
-        generation_id, State.FAILED, error=str(error), content_refused=refused is not None, refused_input=field
-    )
-
-
-def _failure(generation: Generation) -> GenerationFailed:
-    if generation.content_refused:
-        return ContentRefused(str(generation.error), field=generation.refused_input, generation_id=generation.id)
-    return GenerationFailed(str(generation.error), generation_id=generation.id)
-
-
-def _out_of_patience(waiting: _Waiting) -> OutOfPatience:
-    progress, patience = waiting.entry.progress, waiting.entry.run.spec.patience
-    word, age = progress.status, format_seconds(max(0.0, clock.wall() - (progress.status_at or 0.0)))
-    if word is None:
-        heard = "No check of it was answered with its status"
-    elif State.named(word) in ENDED_STATES:
-        heard = f"The service said {word!r} {age} ago, and gave no link to a clip"
-    elif State.named(word):
-        heard = f"It keeps running at the service, which said {word!r} {age} ago"
-    else:
-        heard = f"The service's last word, {age} ago, was {word!r}, which is not a known status"
-    is_completed = State.named(word or "") in ENDED_STATES
-    what = "is completed without a clip" if is_completed else f"did not finish within {patience:g} s"
-    trouble = f"; the last check failed: {waiting.last_error}" if waiting.last_error else ""
-    return OutOfPatience(
-        f"generation {progress.generation_id} {what}. {heard}{trouble}. "
-        f"To fetch it: the same command again, or client.wait({progress.generation_id!r})",
-        generation_id=progress.generation_id,
-    )

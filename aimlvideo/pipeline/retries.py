@@ -14,9 +14,8 @@ from aimlvideo.core.wires.base import Generation, Wire
 from aimlvideo.core.wires.refusals import says_timed_out
 from aimlvideo.errors import Busy, ContentRefused, DownloadFailed, NotAccepted, Refused, ServiceError, Unclear
 from aimlvideo.pipeline.limiters import RateGate
-from aimlvideo.pipeline.poll import GONE
 from aimlvideo.pipeline.request_log import Send
-from aimlvideo.pipeline.status_checks import fetch_status
+from aimlvideo.pipeline.status_checks import GONE, fetch_status
 from aimlvideo.shell import clock
 from aimlvideo.shell.http.retrying import retrying
 
