@@ -155,10 +155,12 @@ _WEB_LINK = re.compile(r"\s*https?://\S+\s*$", re.IGNORECASE)
 _VIDEO_FILE = re.compile(r"\s*https?://[^\s?#]+\.(mp4|mov|webm|m4v)([?#]\S*)?\s*$", re.IGNORECASE)
 _NOT_THE_CLIP = (
     r"(?i)input|request|param|argument|prompt|payload|option|task_?info|parent|(?<!re)source|refer|image|frame|callback"
-    r"|hook|audio|sound|voice|subtitle|thumb|cover|poster|preview|watermark|animat|gif|error|fail|reason|message"
-    r"|document|status"
+    r"|hook|audio|sound|voice|subtitle|thumb|cover|poster|preview|(?<!without_)watermark|animat|gif|error|fail|reason"
+    r"|message|document|status"
 )
 """In names of what a request had, or of what accompanies a clip."""
+_CLEAN = "without_watermark"
+"""Ends the name of the clip as it was paid for, where one with a watermark stands beside it."""
 
 _RATE_OF_MEDIA = r"(?i)\b(frame|bit|sampl\w+)[ _-]?(rate|frequency)|(采样|音频|视频)频率"
 """Rates of what a job is made of: their limits say nothing of how often the service was asked."""
@@ -338,7 +340,7 @@ def _unusual_links(value: Any, *, of_video: bool = False) -> list[str]:
     if isinstance(value, dict):
         inner = (
             _unusual_links(part, of_video=of_video or "video" in name.lower())
-            for name, part in value.items()
+            for name, part in sorted(value.items(), key=lambda one: not one[0].endswith(_CLEAN))
             if not re.search(_NOT_THE_CLIP, name)
         )
         return next((links for links in inner if links), [])

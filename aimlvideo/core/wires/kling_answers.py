@@ -68,6 +68,8 @@ beside them is another file, and is never taken."""
 OTHER_OUTPUTS = ("image", "audio", "voice", "element")
 """The `type` of what may stand in a list of links, and is no clip."""
 REASON_FIELDS = (("task_status_msg",), ("fail_reason",), ("error", "message"), ("error", "code"), ("error",))
+REASON_CODE_FIELDS = (("error", "code"), ("error", "type"))
+"""Where a word or a number says why a task failed, beside words that may say no more than that it did."""
 
 PASSING_CODES = {1302: "rate", 1303: "outstanding"}
 """Too many a second, too many at once: these pass by waiting."""
@@ -81,6 +83,7 @@ REJECTED_CODES = frozenset({1200, 1201, 1202, 1203, 1300, 1301})
 """This request is wrong, under whatever HTTP status."""
 CONTENT_CODES = frozenset({1300, 1301})
 """The platform's policy, or its content safety, was triggered; these stand in reasons of failed tasks, too."""
+_CONTENT_NUMBERS = frozenset(map(str, CONTENT_CODES))
 UNCLEAR_CODES = frozenset({5000, 5002})
 UNAVAILABLE_CODE = 5001
 KEY_CODES = frozenset({1000, 1001, 1002, 1003, 1004, 401})
@@ -187,8 +190,7 @@ class Task:
     @property
     def content_refused(self) -> bool:
         """Whether a failed task's reason is moderation: by the code in it, or by its words."""
-        code = _CODE_IN_REASON.search(self.reason or "")
-        return (code is not None and int(code[1]) in CONTENT_CODES) or refuses_content(self.reason or "", self.status)
+        return _is_moderation(self.reason or "", self.status)
 
     def as_generation(self, generation_id: str) -> Generation:
         """Return the generation of this id."""
@@ -212,7 +214,13 @@ class Task:
         )
 
 
-_CODE_IN_REASON = re.compile(r"(?i)(?:^|\bcode)\W*(\d{4})\b")
+_CODE_IN_REASON = re.compile(r"(?i)(?:^|\bcode)\W*(\w+)")
+
+
+def _is_moderation(reason: str, status: str = "") -> bool:
+    codes = _CODE_IN_REASON.findall(reason)
+    by_code = any(CODE_WORDS.get(code.lower()) is ContentRefused or code in _CONTENT_NUMBERS for code in codes)
+    return by_code or refuses_content(reason, status)
 
 
 def read_data(answer: Answer) -> Mapping[str, Any]:
@@ -425,7 +433,10 @@ def _reasons(layers: Sequence[Body]) -> tuple[str | None, str | None]:
     in_words = [text for text in reasons if not text.startswith(("http://", "https://"))]
     messages = [*_texts(layers, (("task_status_msg",),))]
     causes = [text for text in (*in_words, *reasons) if text not in messages or refuses_content(text)]
-    return _first_reason(*in_words, *own, *reasons), _first_reason(*causes)
+    reason, cause = _first_reason(*in_words, *own, *reasons), _first_reason(*causes)
+    code = next(filter(_is_moderation, _texts(layers, REASON_CODE_FIELDS)), None)
+    # A neutral message beside such a code must not hide it: moderated, a job is never retried unchanged.
+    return (f"{code}: {reason}" if code and reason and not _is_moderation(reason) else reason), cause
 
 
 def _first_reason(*texts: str | None) -> str | None:

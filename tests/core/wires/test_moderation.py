@@ -203,6 +203,34 @@ def test_a_task_of_kling_ends_refused_in_every_shape(body: Any) -> None:
     assert KLING.parse_status(answer(body), "t").content_refused
 
 
+@for_each(
+    ("body", "reason"),
+    [
+        ({"error": {"code": "content_policy_violation", "message": "No clip"}}, "content_policy_violation: No clip"),
+        ({"error": {"code": "content_filter", "message": "No clip"}}, "content_filter: No clip"),
+        ({"error": {"code": 1301, "message": "No clip"}}, "1301: No clip"),
+        ({"error": {"type": "moderation_blocked", "code": "x", "message": "No clip"}}, "moderation_blocked: No clip"),
+        ({"error": {"code": "content_filter"}, "task_status_msg": "No clip"}, "content_filter: No clip"),
+        ({"error": {"code": "content_filter", "message": "Our safety system said no"}}, "Our safety system said no"),
+    ],
+)
+def test_a_code_of_moderation_counts_beside_a_neutral_message(body: Any, reason: str) -> None:
+    for task in ({"task_id": "t", "status": "failed"} | body, {"data": {"id": "t", "status": "failed"} | body}):
+        seen = KLING.parse_status(answer(task), "t")
+        assert (seen.content_refused, seen.error) == (True, reason)
+
+
+def test_a_word_beside_a_failed_task_is_read_as_its_code() -> None:
+    body = {"code": "content_filter", "message": "No clip", "data": {"task_id": "t", "task_status": "failed"}}
+    assert KLING.parse_status(answer(body), "t").content_refused
+
+
+@for_each("error", [{"code": "server_error", "message": "No clip"}, {"code": 500, "message": "No clip"}])
+def test_another_code_beside_a_neutral_message_is_no_moderation(error: Any) -> None:
+    seen = KLING.parse_status(answer({"task_id": "t", "status": "failed", "error": error}), "t")
+    assert (seen.content_refused, seen.error) == (False, "No clip")
+
+
 def test_a_task_that_nobody_has_is_no_refusal_whatever_its_message_says() -> None:
     with pytest.raises(ServiceError) as caught:
         KLING.parse_status(answer({"code": 1203, "message": "no such task: see our content policy"}, 404), "t")

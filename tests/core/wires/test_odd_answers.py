@@ -202,6 +202,23 @@ def test_an_answer_in_utf_16_is_read(wire: Wire) -> None:
 
 @both
 @for_each(
+    ("clip", "link"),
+    [
+        ({"resource": "https://cdn.example/marked.mp4", "resource_without_watermark": FILM}, FILM),
+        ({"resource_without_watermark": FILM, "resource": "https://cdn.example/marked.mp4"}, FILM),
+        ({"resource": FILM, "resource_without_watermark": ""}, FILM),
+        ({"resource": FILM}, FILM),
+    ],
+    ids=str,
+)
+def test_the_clip_without_a_watermark_is_taken_where_there_are_both(wire: Wire, clip: Any, link: str) -> None:
+    work = {"cover": {"resource": "https://cdn.example/c.jpg", "resource_without_watermark": ""}, "video": clip}
+    seen = wire.parse_status(answer({"id": "g-1", "status": "completed", "output": {"works": [work]}}), "g-1")
+    assert seen.video_urls == (link,)
+
+
+@both
+@for_each(
     "body",
     [
         {"input": {"video_url": FILM}},
