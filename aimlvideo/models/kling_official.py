@@ -218,6 +218,7 @@ class Kling30Omni(TypedJob):
         duration: Length of the clip in seconds. A whole number from 3 to 15, default 5.
         audio: One of native, original, off, default "off".
         multi_shot: Make a clip of several shots. True or false, default true.
+        seed: The same seed and parameters give a similar clip. A whole number.
         contents: What the clip is made from, entry by entry: texts, frames, pictures, clips, elements, voices…
         callback_url: Where the service reports each change of status. A text.
         external_task_id: An id of your own, unique in your account. A text.
@@ -249,6 +250,7 @@ class Kling30Omni(TypedJob):
         duration: int | None = None,
         audio: Literal["native", "original", "off"] | None = None,
         multi_shot: bool | None = None,
+        seed: int | None = None,
         contents: Sequence[Content] | None = None,
         callback_url: str | None = None,
         external_task_id: str | None = None,
@@ -312,6 +314,7 @@ class KlingO1(TypedJob):
         aspect_ratio: Width to height of the clip. One of 16:9, 9:16, 1:1.
         duration: Length of the clip in seconds. A whole number from 3 to 10, default 5.
         audio: One of original, off, default "off".
+        seed: The same seed and parameters give a similar clip. A whole number.
         contents: What the clip is made from, entry by entry: texts, frames, pictures, clips, elements, voices…
         callback_url: Where the service reports each change of status. A text.
         external_task_id: An id of your own, unique in your account. A text.
@@ -346,6 +349,7 @@ class KlingO1(TypedJob):
         aspect_ratio: Literal["16:9", "9:16", "1:1"] | None = None,
         duration: int | None = None,
         audio: Literal["original", "off"] | None = None,
+        seed: int | None = None,
         contents: Sequence[Content] | None = None,
         callback_url: str | None = None,
         external_task_id: str | None = None,

@@ -194,6 +194,15 @@ def test_a_parameter_that_kling_would_leave_out_and_bill_is_refused(model: str, 
     assert [problem.field for problem in checked.warnings] == ([] if refused else ["sond"])
 
 
+@for_each("model", ["kling-3.0-omni", "kling-o1"])
+def test_the_seed_that_kling_checks_and_does_not_document_stands_among_an_omni_clip_s_settings(model: str) -> None:
+    request = sent(model, {**RIGHT["omni-video"], "seed": 7})
+    assert request.body is not None
+    assert request.body["settings"]["seed"] == 7
+    assert not list(find_task_faults(request.path.removeprefix("/"), request.body))
+    assert [problem.field for problem in ask(model, {**RIGHT["omni-video"], "seed": "x"}).problems] == ["seed"]
+
+
 def test_every_rule_says_where_it_is_written_and_names_parameters_of_its_endpoint() -> None:
     for model in FACTS["models"]:
         entry = CATALOG.find(model)
