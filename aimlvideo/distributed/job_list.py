@@ -179,18 +179,25 @@ class JobList:
         All of them or none: raises InvalidJobs with every problem. A job that is there already stays as it is, so the
         same call again buys nothing twice.
         """
+        self._open_pool()
         if isinstance(jobs, str):
             return (await self._add([VideoJob(jobs, **params)]))[0]
+        if params:
+            # Left out, they would not be missed before the clip is paid for.
+            raise UsageError(f"{', '.join(params)} stands beside a job: expected it in the job, or after a model's id")
         if isinstance(jobs, VideoJob | Mapping):
             return (await self._add([jobs]))[0]
+        check_argument("jobs", jobs, Iterable, "a model's id, a VideoJob, a dict, or a list of jobs")
         return await self._add(jobs)
 
     async def results(self, ids: Iterable[str] | None = None) -> AsyncIterator[Result]:
         """Give the results of jobs as they end: of those that this object has added, or of these ids.
 
-        It ends when all of them have ended. A failed job is a value, and so is one that only a person can settle.
+        Of those that it has added, the ones that are not given yet when the loop begins. It ends when all of them have
+        ended. A failed job is a value, and so is one that only a person can settle.
         Raises UsageError for an id that the list does not have: nothing would ever come of it.
         """
+        self._open_pool()
         if ids is not None:
             check_argument("ids", ids, Iterable, "a list of the ids of jobs, or None")
             ids = list(ids)
@@ -214,8 +221,9 @@ class JobList:
 
     async def status(self, job_id: str) -> Result | None:
         """Return where a job stands, None where there is none of this id."""
+        check_argument("job_id", job_id, str, "the id of a job, as text")
         async with self._connection() as connection:
-            records = await read_records(connection, [job_id])
+            records = await read_records(connection, [job_id] if _can_be_kept(job_id) else [])
         return next((Result.of(job, progress, self._folder) for (job, progress), _ in records), None)
 
     async def account(self) -> Account:
@@ -231,6 +239,10 @@ class JobList:
                 yield connection
 
     async def _refuse_unknown(self, ids: list[str]) -> None:
+        for name in ids:
+            check_argument("an id in ids", name, str, "the id of a job, as text")
+            if not _can_be_kept(name):
+                raise UsageError(f"there is no job {name!r} in this list")
         # A database that is away for a moment ends no waiting, so neither does it here.
         with suppress(DatabaseAway):
             async with self._connection() as connection:
@@ -303,3 +315,8 @@ class JobList:
         if self._stack is None or self._pool is None:
             raise SettingsError("this job list is not open: use `async with JobList(dsn) as jobs:`")
         return self._pool
+
+
+def _can_be_kept(name: str) -> bool:
+    """Tell whether the database can hold a text: one that cannot is no job's id, and no fault of the database."""
+    return "\0" not in name and name == name.encode(errors="replace").decode()

@@ -209,3 +209,45 @@ async def test_who_waits_for_a_job_that_the_list_does_not_have_is_told_at_once(d
     async with JobList(dsn) as jobs:
         with pytest.raises(UsageError, match="no job 'nobody' in this list"), anyio.fail_after(PATIENCE):
             await jobs.wait("nobody")
+
+
+async def test_a_list_that_is_not_open_says_so_whatever_is_asked_of_it(dsn: str) -> None:
+    jobs = JobList(dsn)
+    for _ in range(2):
+        with pytest.raises(SettingsError, match="not open"):
+            await jobs.add(job(0))
+        with pytest.raises(SettingsError, match="not open"):
+            [result async for result in jobs.results()]
+        async with jobs:
+            assert await jobs.status("job0") is None
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ((job(0),), "duration stands beside a job: expected it in the job, or after a model's id"),
+        (([job(0)],), "duration stands beside a job"),
+    ],
+)
+async def test_parameters_beside_a_job_are_refused_and_not_left_out(dsn: str, given: Any, named: str) -> None:
+    async with JobList(dsn) as jobs:
+        with pytest.raises(UsageError, match=named):
+            await jobs.add(*given, duration=10)
+        assert counts(dsn) == {}
+
+
+async def test_what_is_no_id_of_a_job_is_said_to_be_none_and_is_no_fault_of_the_database(dsn: str) -> None:
+    async with JobList(dsn) as jobs:
+        await jobs.add(job(0))
+        for never in ("job0\0", "job\ud800"):
+            assert await jobs.status(never) is None
+            with pytest.raises(UsageError, match="there is no job 'job"):
+                await jobs.wait(never)
+        for wrong in (None, 0, ["job0"], VideoJob(**job(0))):
+            with pytest.raises(UsageError, match="expected the id of a job, as text"):
+                await jobs.status(wrong)  # type: ignore[arg-type]
+            with pytest.raises(UsageError, match="expected the id of a job, as text"):
+                await jobs.wait(wrong)  # type: ignore[arg-type]
+        for wrong in (None, 5, b"job0"):
+            with pytest.raises(UsageError, match="expected a model's id, a VideoJob, a dict, or a list of jobs"):
+                await jobs.add(wrong)  # type: ignore[call-overload]
