@@ -92,6 +92,7 @@ class _Commands(TyperGroup):
             except _UsageError as error:
                 _say_what_was_found(error)
                 _explain_dashes(error)
+                _say_which_arguments_there_are(error)
                 raise
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -132,6 +133,15 @@ def _explain_dashes(error: Any) -> None:
     takes_ids = any(param.param_type_name == "argument" and param.nargs == -1 for param in params)
     if takes_ids and hasattr(error, "option_name") and not error.possibilities:
         error.message += f". If an id begins with it, put -- before the ids: {error.ctx.info_name} [OPTIONS] -- -ID"
+
+
+def _say_which_arguments_there_are(error: Any) -> None:
+    """Say in an error about an argument too many what was expected; in `--board abc`, too, it is one."""
+    if error.ctx and error.message.startswith("Got unexpected extra argument"):
+        arguments = [param.metavar for param in error.ctx.command.params if param.param_type_name == "argument"]
+        error.message += f": expected {' '.join(filter(None, arguments)) + ' only' if arguments else 'no argument'}"
+        if error.ctx.params.get("board") is not None:
+            error.message += ", and as the value of --board PORT or HOST:PORT"
 
 
 def _normalized(words: Sequence[str]) -> list[str]:

@@ -150,7 +150,8 @@ class RunSummary:
         yield f"{counted or 'no jobs'}; {self._money()}" + (f"; in {self.folder}" if self.folder else "")
         for job, progress in self.accepted[:1]:
             since = "submitted elsewhere"
-            if progress.submitted_at is not None:
+            # Without an id of ours it was not sent from here; its moment is that when it was taken in.
+            if progress.submitted_at is not None and progress.request_id is not None:
                 # May be below zero where the clock was set back since, which `max` hides.
                 since = f"submitted {format_seconds(max(now - progress.submitted_at, 0.0))} ago"
             yield f"  oldest outstanding: {progress.generation_id} (job {job.id}), {since}"

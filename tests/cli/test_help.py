@@ -175,3 +175,17 @@ def test_what_a_number_was_is_said_where_it_is_none() -> None:
         result = CliRunner().invoke(app, list(words))
         assert result.exit_code == 2, words
         assert said in " ".join(result.output.replace("│", " ").split()), words
+
+
+@for_each(
+    ("words", "expected"),
+    [
+        (("run", "jobs.jsonl", "--board", "abc", "-o", "out"), "(abc): expected JOBS only, and as the value of"),
+        (("check", "a.jsonl", "b.jsonl"), "(b.jsonl): expected JOBS only"),
+        (("balance", "now"), "(now): expected no argument"),
+    ],
+)
+def test_an_argument_too_many_is_refused_with_those_that_are_expected(words: tuple[str, ...], expected: str) -> None:
+    refused = CliRunner().invoke(app, words)
+    assert refused.exit_code == 2
+    assert expected in " ".join(refused.output.replace("\u2502", " ").split())

@@ -143,6 +143,11 @@ async def test_an_id_from_elsewhere_has_no_age(tmp_path: Path) -> None:
         assert "gen-theirs (job theirs), submitted elsewhere" in list(RunSummary.of(journal, tmp_path).lines(NOW))[1]
 
 
+async def test_an_id_that_was_taken_in_here_was_not_submitted_here_then(tmp_path: Path) -> None:
+    adopted = rendering("theirs", 240)._replace(request_id=None)
+    assert "gen-theirs (job theirs), submitted elsewhere" in (await said(tmp_path, {"theirs": adopted}))[1]
+
+
 async def test_what_is_in_doubt_is_named_with_what_to_do(tmp_path: Path) -> None:
     doubt = Progress(Stage.IN_DOUBT, request_id="av-1", submitted_at=NOW)
     first, line = await said(tmp_path, {"a": doubt})
