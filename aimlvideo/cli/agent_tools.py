@@ -14,7 +14,10 @@ from anyio.abc import TaskGroup
 from aimlvideo.cli.model_tables import ModelFilter, example_line, known_model, model_page
 from aimlvideo.cli.run_folder import RunFolder
 from aimlvideo.client import VideoClient
+from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.catalog.references import check_with_references
+from aimlvideo.core.catalog.rules import file_limits
+from aimlvideo.core.catalog.validation import model_of
 from aimlvideo.core.formatting import exact_amount
 from aimlvideo.core.jobs.chains import chain_problems, parents
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
@@ -239,14 +242,17 @@ class AgentTools:
     def _checked(self, job: VideoJob) -> VideoJob:
         """Return a job as it will be sent. Raises InvalidJobs with every problem of it."""
         service = self._client.service
-        model = self._catalog.find(job.model)
+        listed = model_of(job, self._catalog, service.name)
+        model = listed if isinstance(listed, Model) else self._catalog.find(job.model)
         if problems := list(chain_problems([job], lambda name: self._journal.find(name) is not None)):
             raise InvalidJobs(problems)
         checked = check_with_references(job, self._catalog, service=service.name, strict=True)
         problems += checked.problems
-        media = Media(job.folder, service.media, self._client.has_uploads)
-        for place, value in model.media_fields(job.params) if model else ():
-            problems += self._file_problems(job, place, value, media)
+        if model is not None:
+            # Of the names that are sent: under another name of its parameter a file would not be looked at.
+            for place, value in model.media_fields(checked.params):
+                limits = file_limits(model, checked.params, place, service.media)
+                problems += self._file_problems(job, place, value, Media(job.folder, limits, self._client.has_uploads))
         if problems:
             raise InvalidJobs(problems)
         return job.with_params(checked.params)

@@ -230,6 +230,7 @@ class Kling30Omni(TypedJob):
     image_url and tail_image_url not together with contents[].type=base_video.
     audio is off with contents[].type=feature_video.
     audio is original or off with contents[].type=base_video.
+    seed is checked by the service, and documented on no page.
     prompt not together with contents[].type=prompt.
     image_url not together with contents[].type=first_frame.
     tail_image_url not together with contents[].type=last_frame.
@@ -326,6 +327,7 @@ class KlingO1(TypedJob):
     image_url and tail_image_url not together with contents[].type=base_video.
     audio is off with contents[].type=feature_video.
     audio is original or off with contents[].type=base_video.
+    seed is checked by the service, and documented on no page.
     prompt not together with contents[].type=prompt.
     image_url not together with contents[].type=first_frame.
     tail_image_url not together with contents[].type=last_frame.

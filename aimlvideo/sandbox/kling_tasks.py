@@ -30,6 +30,7 @@ from aimlvideo.sandbox.validation import Fault, shorten
 _SECONDS = 90.0
 """Documented processing time of a task."""
 _MOST_ASKED = 20
+_LARGEST_PICTURE = 50 * 1024 * 1024
 _SHAPES = ("16:9", "9:16", "1:1")
 _OPTIONS = {"callback_url": str, "external_task_id": str, "watermark_info": dict}
 
@@ -249,7 +250,7 @@ def _content(place: tuple[str | int, ...], offer: _Offer, entry: Mapping[str, An
         if not str(entry.get("url", "")).startswith(("http://", "https://")):
             yield Fault((*place, "url"), "a link", shorten(entry.get("url")))
     else:
-        yield from picture_faults((*place, "url"), entry.get("url"))
+        yield from picture_faults((*place, "url"), entry.get("url"), _LARGEST_PICTURE)
 
 
 def _between(path: str, settings: Mapping[str, Any], types: set[str]) -> Iterator[Fault]:

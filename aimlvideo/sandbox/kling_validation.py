@@ -283,17 +283,17 @@ def _pictures(kind: str, body: Mapping[str, Any]) -> Iterator[Fault]:
             yield from picture_faults((name,), inner[name])
 
 
-def picture_faults(path: tuple[str | int, ...], value: object) -> Iterator[Fault]:
+def picture_faults(path: tuple[str | int, ...], value: object, largest: int = LARGEST_PICTURE) -> Iterator[Fault]:
     """Yield what is wrong with a picture: a link, or the Base64 of one."""
     if not isinstance(value, str) or not value:
         yield Fault(path, "a link or Base64", shorten(value))
     elif value.startswith("data:"):
         yield Fault(path, "Base64 without a data: prefix", shorten(value[:30]))
     elif not value.startswith(("https://", "http://")):
-        yield from _base64_picture(path, value)
+        yield from _base64_picture(path, value, largest)
 
 
-def _base64_picture(path: tuple[str | int, ...], text: str) -> Iterator[Fault]:
+def _base64_picture(path: tuple[str | int, ...], text: str, largest: int) -> Iterator[Fault]:
     try:
         content = b64decode(text, validate=True)
         # Opened for real: a client that sends something else than a picture under a picture's name is what this is to
@@ -305,8 +305,8 @@ def _base64_picture(path: tuple[str | int, ...], text: str) -> Iterator[Fault]:
         return
     if kind not in ("JPEG", "PNG"):
         yield Fault(path, "jpg, jpeg or png", str(kind))
-    if len(content) > LARGEST_PICTURE:
-        yield Fault(path, "at most 10 MB", f"{len(content)} bytes")
+    if len(content) > largest:
+        yield Fault(path, f"at most {largest // 2**20} MB", f"{len(content)} bytes")
     if min(wide, high) < SMALLEST_SIDE:
         yield Fault(path, f"at least {SMALLEST_SIDE} pixels a side", f"{wide}x{high}")
     if not 1 / WIDEST <= wide / high <= WIDEST:

@@ -258,6 +258,27 @@ async def test_a_file_elsewhere_is_never_sent(tools: Tools, service: FakeService
     assert not service.bodies
 
 
+async def test_a_file_elsewhere_is_never_sent_under_another_name_of_its_parameter(
+    tools: Tools, service: FakeService, tmp_path: Path
+) -> None:
+    (tmp_path.parent / "private.png").write_bytes(picture())
+    others = {name: value for name, value in PARAMS.items() if name != "image_url"}
+    async with tools() as agent:
+        with pytest.raises(UsageError, match=f"a link, or a file below {tmp_path}"):
+            await agent.submit(MODEL, {**others, "first_frame_image": "../private.png"}, "x")
+    assert not service.bodies
+
+
+async def test_a_file_beyond_the_limits_of_its_model_is_refused_before_it_is_bought(
+    tools: Tools, service: FakeService, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.png").write_bytes(picture(width=300))
+    async with tools() as agent:
+        with pytest.raises(InvalidJobs, match="at least 301 pixels"):
+            await agent.submit("minimax/hailuo-2.3", {"prompt": "x", "first_frame_image": "mine.png"}, "x")
+    assert not service.bodies
+
+
 async def test_a_file_of_the_folder_is_sent(tools: Tools, service: FakeService, tmp_path: Path) -> None:
     (tmp_path / "mine.png").write_bytes(picture())
     async with tools() as agent:

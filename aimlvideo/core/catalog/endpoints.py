@@ -132,7 +132,8 @@ def _names(rule: Mapping[str, Any]) -> set[str]:
 def _still_holds(rule: Mapping[str, Any], gone: set[str]) -> bool:
     """Tell whether a rule speaks of something without these fields."""
     conditions, fields = set(map(Rule.param_of, rule.get("if", ()))), set(map(Rule.param_of, rule["fields"]))
-    return not conditions & gone and not fields <= gone and not (rule["kind"] == "adds_up" and fields & gone)
+    is_left = not fields or not fields <= gone
+    return not conditions & gone and is_left and not (rule["kind"] == "adds_up" and fields & gone)
 
 
 def _without(rule: Mapping[str, Any], gone: set[str]) -> dict[str, Any]:

@@ -5,20 +5,27 @@ What is sent is judged by the sandbox, which has its own table of them.
 
 from __future__ import annotations
 
+import os
+from base64 import b64encode
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from aimlvideo.core.catalog.endpoints import endpoint_facts
 from aimlvideo.core.catalog.model import Model
-from aimlvideo.core.catalog.rules import rule_sentences
-from aimlvideo.core.catalog.validation import Checked, check
+from aimlvideo.core.catalog.rules import file_limits, rule_sentences
+from aimlvideo.core.catalog.validation import Checked, check, model_of
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.services import service_of
 from aimlvideo.core.wires.base import LookupById
 from aimlvideo.core.wires.http import Request
-from aimlvideo.errors import Refused, Rejected, Unclear
+from aimlvideo.errors import Refused, Rejected, Unclear, UsageError
 from aimlvideo.sandbox.kling_tasks import OFFERS, find_task_faults
+from aimlvideo.sandbox.kling_validation import picture_faults
+from aimlvideo.shell.files.media import Media
 from tests.cases import for_each
 from tests.core.request_strategies import CATALOG, mistakes
 from tests.core.wires.answers import answer
@@ -201,6 +208,33 @@ def test_the_seed_that_kling_checks_and_does_not_document_stands_among_an_omni_c
     assert request.body["settings"]["seed"] == 7
     assert not list(find_task_faults(request.path.removeprefix("/"), request.body))
     assert [problem.field for problem in ask(model, {**RIGHT["omni-video"], "seed": "x"}).problems] == ["seed"]
+
+
+@for_each(("model", "most"), [("kling-3.0", 50), ("kling-3.0-omni", 50), ("kling-v3", 10)])
+def test_a_picture_may_be_as_large_as_the_api_of_its_model_takes(model: str, most: int, tmp_path: Path) -> None:
+    picture = tmp_path / "a.png"
+    Image.new("RGB", (300, 300)).save(picture)
+    os.truncate(picture, most * 2**20)
+    at = model_of(VideoJob(model, image_url=str(picture)), CATALOG, SERVICE.name)
+    assert isinstance(at, Model)
+    media = Media(None, file_limits(at, {}, "image_url", SERVICE.media))
+    media.check(picture)
+    os.truncate(picture, most * 2**20 + 1)
+    with pytest.raises(UsageError, match=f"at most {most} MB"):
+        media.check(picture)
+
+
+def test_the_sandbox_refuses_a_picture_beyond_the_limit_of_its_api() -> None:
+    file = BytesIO()
+    Image.new("RGB", (300, 300)).save(file, "PNG")
+    picture = b64encode(file.getvalue() + bytes(2**20)).decode()
+    assert not list(picture_faults(("url",), picture))
+    assert [fault.expected for fault in picture_faults(("url",), picture, 2**20)] == ["at most 1 MB"]
+
+
+def test_what_is_said_of_an_endpoint_as_a_whole_is_kept() -> None:
+    omni = CATALOG.find("kling-3.0-omni").endpoints["omni-video"]  # type: ignore[union-attr]
+    assert any("documented on no page" in sentence for sentence in rule_sentences(omni))
 
 
 def test_every_rule_says_where_it_is_written_and_names_parameters_of_its_endpoint() -> None:
