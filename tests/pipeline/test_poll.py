@@ -135,6 +135,31 @@ async def test_one_whose_checks_always_come_too_fast_keeps_no_other_from_being_a
     )
 
 
+async def test_refusals_of_content_that_are_not_in_a_row_withhold_no_clip() -> None:
+    service, moderated = FakeGateway(seconds=60), answer(400, {"message": "violates our content policy"})
+    service.checks.extend([moderated, moderated, None, moderated, moderated])
+    async with FakeClient(service, service="kling", poll="every:10") as client:
+        (result,) = (await run_all(client, jobs(1, GATEWAY_JOB))).values()
+    assert (result.ok, len(service.checks)) == (True, 0), result.error
+
+
+async def test_a_failed_check_that_was_followed_by_an_answer_is_no_reason_why_a_clip_is_late() -> None:
+    service = FakeGateway(seconds=900)
+    service.checks.append(answer(500, {"message": "out of paper"}))
+    async with FakeClient(service, service="kling", poll="every:10", timeout=60) as client:
+        (result,) = (await run_all(client, jobs(1, GATEWAY_JOB))).values()
+    assert "It keeps running at the service" in str(result.error)
+    assert (len(service.checks), "out of paper" in str(result.error)) == (0, False)
+
+
+async def test_a_key_that_is_revoked_during_an_outage_stops_the_buying() -> None:
+    service = FakeGateway(seconds=5000)
+    service.checks.extend([answer(500)] * 4 + [business_error(1002, "Invalid key", 401)] * 3)
+    async with FakeClient(service, service="kling") as client, client.run(jobs(1, GATEWAY_JOB)) as run:
+        await anyio.sleep(600)
+        assert (isinstance(run.halted, Refused), len(service.checks)) == (True, 0)
+
+
 async def test_a_service_that_is_away_is_asked_again_when_it_says() -> None:
     service = FakeService(seconds=10)
     service.checks.append(answer(503, {"message": "back soon"}, retry_after="70"))

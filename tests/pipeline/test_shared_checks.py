@@ -235,7 +235,7 @@ async def test_a_key_that_is_refused_three_times_stops_the_buying_also_where_man
     async with FakeClient(kling, **KLING, poll="every:20") as client, client.run(jobs(20, JOB)) as run:
         await anyio.sleep(30)
         assert isinstance(run.halted, Refused)
-    assert [len(names) for _, names in kling.asked[:3]] == [20, 20, 20]
+    assert [len(names) for _, names in kling.asked[:4]] == [20, 20, 20, 20], "no generation is the reason"
 
 
 # With callbacks -------------------------------------------------------------------------------------------------------

@@ -182,7 +182,21 @@ def test_an_unknown_state_of_another_or_no_generation_is_about_the_question(name
     body = {"id": named, "status": "unknown", "error": words}
     with pytest.raises(Unclear, match=r"about no generation.*task_id cannot by empty"):
         WIRE.parse_status(answer(body), "gen-1")
+    with pytest.raises(Unclear, match="about no generation"):
+        WIRE.parse_status(answer({**body, "status": "UNKNOWN"}), "gen-1")
     assert WIRE.parse_status(answer({**body, "id": "gen-1"}), "gen-1").state is State.FAILED
+
+
+@for_each(
+    ("status", "advice"),
+    [(401, "Expected a key of this service: --api-key, AIMLAPI_API_KEY, or api_key"), (402, "Top up, then run again")],
+)
+def test_who_has_a_wrong_key_or_no_money_is_told_what_to_do_after_the_service_s_own_words(
+    status: int, advice: str
+) -> None:
+    with pytest.raises(Refused) as caught:
+        WIRE.parse_submission(answer({"message": "Not today."}, status), "av-1")
+    assert str(caught.value).endswith(f"({status}): Not today. {advice}")
 
 
 def test_a_word_that_goes_on_goes_on_whatever_stands_beside_it() -> None:

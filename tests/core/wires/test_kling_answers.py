@@ -85,6 +85,7 @@ def test_an_error_word_of_new_api_is_a_refusal_or_a_doubt(
     ("body", "status"),
     [
         ({"code": 1101, "message": "Account is in arrears"}, 429),
+        ({"code": 1101, "message": "Please contact us"}, 429),
         ({"code": 1102, "message": "Account balance not enough"}, 429),
         ({"code": 1102, "message": "Resource pack depleted or expired"}, 200),
         ({"code": "insufficient_user_quota", "message": "用户额度不足", "data": None}, 403),

@@ -178,6 +178,9 @@ def test_the_video_that_a_clip_was_made_of_is_not_taken_for_it(wire: Wire, place
     body = {"task_id": "g-1", "task_status": "succeed", "task_result": {"videos": []}}
     made_of = {"parent_video": {"id": "v-1", "url": OTHER, "duration": "5"}}
     assert wire.parse_status(answer({**body, place: made_of}), "g-1").state is State.RENDERING
+    if place != "clips":
+        begun_with = {"first_video": {"id": "v-1", "url": OTHER}}
+        assert wire.parse_status(answer({**body, place: begun_with}), "g-1").state is State.RENDERING
 
 
 @both
