@@ -107,9 +107,9 @@ class UploadStore:
 
     def put(self, name: str, file: BinaryIO) -> None:
         """Write an object, whole or not at all."""
-        own_name = getattr(file, "name", None)
-        if isinstance(own_name, str | Path) and Path(own_name).suffix == Path(name).suffix:
-            self._store.put(str(own_name), self.path(name))
+        own = getattr(file, "name", None)
+        if isinstance(own, str | Path) and Path(own).suffix == Path(name).suffix and _leads_to(own, file):
+            self._store.put(str(own), self.path(name))
             return
         # By its ending the store tells services what it is: a file named otherwise is handed over under a right name.
         with tempfile.TemporaryDirectory(prefix="aimlvideo-") as folder:
@@ -345,6 +345,14 @@ class Uploads:
 def _ending(kind: str) -> str:
     usual = {"image/jpeg": ".jpg", "audio/mpeg": ".mp3", "video/quicktime": ".mov", "audio/mp4": ".m4a"}
     return usual.get(kind) or mimetypes.guess_extension(kind) or ".bin"
+
+
+def _leads_to(name: str | Path, file: BinaryIO) -> bool:
+    """Tell whether a name is still that of an open file: what is saved anew meanwhile has another content."""
+    try:
+        return os.path.samestat(Path(name).stat(), os.fstat(file.fileno()))
+    except OSError:
+        return False
 
 
 def _size(file: Any) -> int:

@@ -134,6 +134,16 @@ async def test_each_content_is_put_there_once_whatever_its_name_and_is_gone_when
         assert uploads_in() == []
 
 
+async def test_a_file_that_is_replaced_before_it_is_put_there_is_put_as_it_was_read(folder: Path) -> None:
+    (folder / "clip.mp4").write_bytes(b"as it was read")
+    (folder / "newer.mp4").write_bytes(b"another content")
+    with (folder / "clip.mp4").open("rb") as file:
+        (folder / "newer.mp4").replace(folder / "clip.mp4")
+        place = UploadStore(PLACE)
+        place.put("one.mp4", file)
+    assert place.files.cat_file(place.path("one.mp4")) == b"as it was read"
+
+
 async def test_bytes_and_data_uris_go_by_a_link_too(folder: Path) -> None:
     service = Fetching()
     async with FakeClient(service, upload=PLACE) as client:
