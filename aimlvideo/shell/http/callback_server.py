@@ -69,19 +69,22 @@ async def callback_page(
     runner = web.AppRunner(application, access_log=None, logger=silent_log, shutdown_timeout=PARTING)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port)
-        try:
-            await site.start()
-        except (OSError, OverflowError, ValueError) as error:
-            raise SettingsError(
-                f"callbacks cannot be served on {host}:{port}: {_reason(error)}; expected an address of this "
-                "machine, and a free port"
-            ) from error
+        await _serve_at(runner, host, port)
         assert runner.server is not None
         async with background_tasks(partial(_close_old_connections, runner.server)):
             yield f"http://{host}:{runner.addresses[0][1]}/"
     finally:
         await runner.cleanup()
+
+
+async def _serve_at(runner: web.AppRunner, host: str, port: int) -> None:
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except (OSError, OverflowError, ValueError) as error:
+        raise SettingsError(
+            f"callbacks cannot be served on {host}:{port}: {_reason(error)}; expected an address of this machine, and "
+            "a free port"
+        ) from error
 
 
 async def _close_old_connections(server: web.Server) -> None:
