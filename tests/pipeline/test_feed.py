@@ -571,3 +571,17 @@ async def test_what_could_not_be_sent_again_though_billed_is_counted_once_when_i
             assert RunWatcher(results).snapshot().spent == 0.25
     with read_journal(tmp_path / JOURNAL) as journal:
         assert journal.spent() == 0.25
+
+
+async def test_a_failed_generation_that_renders_again_is_committed_until_it_is_completed(tmp_path: Path) -> None:
+    service = FakeService()
+    service.broken["gen-0"] = "out of paint"
+    async with FakeClient(service) as client:
+        await run_all(client, jobs(1), output=tmp_path)
+        service.broken.clear()
+        service.checks.extend([answer(200, {"id": "gen-0", "status": "generating"})] * 3)
+        async with client.resume(tmp_path, retry_failed=True, max_spend=1.0) as results:
+            await anyio.sleep(5)
+            assert RunWatcher(results).snapshot().committed == results.committed == 0.25
+            assert [result.generation_id async for result in results] == ["gen-0"]
+            assert (results.budget.spent, results.committed) == (0.25, 0.0)
