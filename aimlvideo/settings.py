@@ -153,8 +153,8 @@ _TYPES: Mapping[str, tuple[type | tuple[type, ...], str]] = {
 
 
 def _names_a_file(path: object) -> bool:
-    """Tell whether a path may be a file's, which a folder such as `.` is not; None is left out."""
-    return path is None or bool(PurePath(str(path)).name.strip())
+    """Tell whether a path may be a file's, which a folder such as `.` or `..` is not; None is left out."""
+    return path is None or PurePath(str(path)).name.strip() not in ("", "..")
 
 
 _SECRET = ("api_key", "callback_secret")

@@ -73,6 +73,7 @@ def test_an_argument_of_a_call_that_is_given_to_the_client_is_sent_there(name: s
         ("journal", 5),
         ("journal", object()),
         ("journal", "."),
+        ("journal", "a/.."),
         ("knowledge", Path()),
         ("max_outstanding", "20"),
         ("max_outstanding", 2.5),
