@@ -307,6 +307,23 @@ async def test_a_failed_generation_that_is_its_job_s_again_counts_once(opened: O
         assert ids == [("av-2", None, None), ("av-1", RENDERING.generation_id, 0.5)]
 
 
+async def test_what_was_charged_before_a_failed_generation_that_is_its_job_s_again_stays_spent(opened: Opened) -> None:
+    no = GenerationFailed("no")
+    first = RENDERING.to(Stage.FAILED, error=no, cost_usd=0.25)
+    sent = first.for_retry().to(Stage.SUBMITTING, request_id="av-2")
+    renders = sent.to(Stage.RENDERING, generation_id="gen-2")
+    failed = renders.to(Stage.FAILED, error=no, cost_usd=0.5)
+    again = failed.for_retry()._replace(**failed.submission()).to(Stage.SUBMITTING)
+    async with opened() as journal:
+        job = journal.plan(JOB).job
+        for progress in (first, sent, renders, failed, failed.for_retry(), again, again.to(Stage.RENDERING)):
+            journal.step(job, progress)
+            await journal.synced()
+        assert journal.spent() == 0.75
+        charged = [(one.request_id, one.cost_usd) for one in journal.attempts("one")]
+        assert charged == [("av-1", 0.25), ("av-2", 0.5)]
+
+
 async def test_a_charge_is_kept_with_the_submission_that_it_was_for(opened: Opened) -> None:
     failed = RENDERING.to(Stage.FAILED, error=GenerationFailed("no"), cost_usd=0.5)
     async with opened() as journal:
