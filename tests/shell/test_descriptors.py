@@ -104,13 +104,14 @@ def test_a_run_with_hardly_any_files_says_what_to_do(tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
-def test_a_folder_in_the_place_of_the_journal_is_named(tmp_path: Path) -> None:
+def test_a_folder_in_the_place_of_the_journal_is_named_and_nothing_is_kept_beside_it(tmp_path: Path) -> None:
     (tmp_path / "journal.sqlite3").mkdir()
     with (
         pytest.raises(JournalError, match=r"journal\.sqlite3 is a folder, .* move it away"),
         sqlite_file.JournalFile(tmp_path / "journal.sqlite3").opened_to_write(create=True),
     ):
         pass
+    assert [path.name for path in tmp_path.iterdir()] == ["journal.sqlite3"]
 
 
 def test_what_may_not_be_written_is_not_helped_by_more_space() -> None:

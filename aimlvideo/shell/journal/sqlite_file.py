@@ -7,8 +7,8 @@ import os
 import shlex
 import sqlite3
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -92,23 +92,21 @@ class JournalFile(NamedTuple):
     @contextmanager
     def opened_to_write(self, *, create: bool) -> Iterator[tuple[sqlite3.Connection, OpenFiles]]:
         """Give a connection to a whole journal, and its open files. Raises JournalError or DiskFailed."""
-        with self.errors():
+        with self.errors(), ExitStack() as undo:
             if not self.path.exists():
                 self._create(beside_results=create)
+            descriptors: list[int] = []
+            undo.callback(self.free_reserve)
+            undo.callback(_close_all, descriptors)
             _create_file(self._reserve, RESERVE)
             connection = self._connect()
-            descriptors: list[int] = []
-            try:
-                for file, flags in ((self.path, os.O_RDONLY), (self.wal, os.O_RDWR)):
-                    descriptors.append(os.open(file, flags))
-                # Synced through a descriptor of our own: SQLite has no call that syncs its log without a checkpoint.
-                sync(descriptors[-1])
-            except BaseException:
-                self.close(connection)
-                for descriptor in descriptors:
-                    os.close(descriptor)
-                raise
+            undo.callback(self.close, connection)
+            for file, flags in ((self.path, os.O_RDONLY), (self.wal, os.O_RDWR)):
+                descriptors.append(os.open(file, flags))
+            # Synced through a descriptor of our own: SQLite has no call that syncs its log without a checkpoint.
+            sync(descriptors[-1])
             files = OpenFiles(self, *descriptors)
+            undo.pop_all()
         try:
             yield connection, files
         finally:
@@ -507,6 +505,11 @@ def _empty_journal() -> bytes:
     # into such a one later has its pages dropped from memory, and could not be restored from there.
     content[18:20] = 2, 2
     return bytes(content)
+
+
+def _close_all(descriptors: Iterable[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def _create_file(path: Path, size: int = 0) -> None:
