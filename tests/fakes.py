@@ -21,7 +21,7 @@ import pytest
 from aimlvideo.client import VideoClient
 from aimlvideo.core.jobs.job import Result
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.errors import ServiceError
+from aimlvideo.errors import LinkDead, ServiceError
 from aimlvideo.pipeline import download
 from aimlvideo.shell.files.downloads import Clip
 
@@ -250,6 +250,13 @@ class FakeDownload:
 
     def discard(self) -> None:
         """Leave everything as it is."""
+
+
+class DeadDownload(FakeDownload):
+    """A download whose link has died."""
+
+    async def fetch(self) -> Clip:
+        raise LinkDead("it is gone")
 
 
 async def at_once(work: Callable[..., Any], *args: Any, **_: Any) -> Any:

@@ -51,11 +51,13 @@ class MediaLimits(NamedTuple):
     """In which form a service takes a file that is no link, and which ones.
 
     `data_uri`: as a `data:` URI, which is then taken as it is; else as bare Base64. `inline` holds for what is sent
-    along, `files` for a link, too. `local_files`: whether a text may name a file of this machine.
+    along, `inline_in_path` in its place where a path names the model, `files` for a link, too. `local_files`: whether
+    a text may name a file of this machine.
     """
 
     data_uri: bool
     inline: FileLimits = FileLimits()
+    inline_in_path: FileLimits | None = None
     files: tuple[FileLimits, ...] = ()
     local_files: bool = True
 

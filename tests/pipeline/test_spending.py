@@ -15,13 +15,12 @@ from aimlvideo.core.jobs.job import Progress
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.errors import GenerationFailed, LinkDead, OverBudget, Unclear
 from aimlvideo.pipeline import download
-from aimlvideo.shell.files.downloads import Clip
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.views.report.job_json import job_cards
 from aimlvideo.views.snapshot import RunWatcher
 from tests.cases import for_each
-from tests.fakes import JOB, FakeClient, FakeDownload, FakeService, answer, jobs, quick_downloads, run_all
+from tests.fakes import JOB, DeadDownload, FakeClient, FakeService, answer, jobs, quick_downloads, run_all
 
 pytestmark = pytest.mark.usefixtures("no_threads")
 
@@ -238,14 +237,10 @@ async def test_a_clip_whose_cost_nobody_says_and_that_could_not_be_fetched_count
 async def test_a_clip_whose_cost_nobody_says_is_one_of_unknown_cost_whether_or_not_it_could_be_fetched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Dead(FakeDownload):
-        async def fetch(self) -> Clip:
-            raise LinkDead("it is gone")
-
     quick_downloads(monkeypatch)
     live = download.Download
     async with FakeClient(Silent()) as client:
-        monkeypatch.setattr(download, "Download", Dead)
+        monkeypatch.setattr(download, "Download", DeadDownload)
         async with client.run(jobs(1), output=tmp_path) as run:
             early = RunWatcher(run)
             assert [result.stage async for result in run] == [Stage.FAILED]
@@ -263,14 +258,10 @@ async def test_a_clip_whose_cost_nobody_says_is_one_of_unknown_cost_whether_or_n
 async def test_a_clip_whose_cost_nobody_says_counts_once_however_often_its_generation_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Dead(FakeDownload):
-        async def fetch(self) -> Clip:
-            raise LinkDead("it is gone")
-
     quick_downloads(monkeypatch)
     folder, live = tmp_path / "clips", download.Download
     async with FakeClient(Silent(), journal=tmp_path / "journal.sqlite3") as client:
-        monkeypatch.setattr(download, "Download", Dead)
+        monkeypatch.setattr(download, "Download", DeadDownload)
         await run_all(client, jobs(1), output=folder, max_spend=1.0)
         with pytest.raises(LinkDead):
             await client.wait("gen-0", output=folder)

@@ -14,13 +14,11 @@ import pytest
 from aimlvideo import VideoClient, VideoJob
 from aimlvideo.core.jobs.job import Progress
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.errors import LinkDead
 from aimlvideo.pipeline import download
 from aimlvideo.pipeline.run import _log_step, _step_seconds
 from aimlvideo.sandbox import Behaviour, Sandbox
-from aimlvideo.shell.files.downloads import Clip
 from tests.cases import for_each
-from tests.fakes import JOB, MODEL, PRICE, FakeClient, FakeDownload, FakeService, jobs, quick_downloads, run_all
+from tests.fakes import JOB, MODEL, PRICE, DeadDownload, FakeClient, FakeService, jobs, quick_downloads, run_all
 
 KEY = "key-that-nobody-may-see"
 
@@ -105,14 +103,10 @@ def spent_on(otel: Any, model: str) -> float:
 async def test_a_paid_clip_is_spent_once_however_often_it_is_fetched(
     otel: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Dead(FakeDownload):
-        async def fetch(self) -> Clip:
-            raise LinkDead("it is gone")
-
     quick_downloads(monkeypatch)
     model, live, service = "kling-video/v1.6/standard/image-to-video", download.Download, FakeService()
     async with FakeClient(service) as client:
-        monkeypatch.setattr(download, "Download", Dead)
+        monkeypatch.setattr(download, "Download", DeadDownload)
         await run_all(client, jobs(1, {**JOB, "model": model}), output=tmp_path)
         monkeypatch.setattr(download, "Download", live)
         async with client.resume(tmp_path, retry_failed=True) as results:

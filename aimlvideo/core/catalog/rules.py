@@ -215,18 +215,13 @@ def _items(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
         yield Problem(rule.fields[0], f"exactly {_entries(rule.limit)}{_with_condition(rule)}", str(count))
 
 
-_LARGEST_IN_PATH = 50 * 2**20
-"""Bytes of a picture that Kling takes as Base64 where a path names the model; elsewhere 10 MB. Its pages of September
-2026 say so of each such model."""
-
-
 def file_limits(model: Model, params: Params, place: str, limits: MediaLimits) -> MediaLimits:
     """Return which files a model takes at `place` (such as `image_urls[1]`), a service taking those within `limits`."""
     name = re.split(r"[\[.]", place, maxsplit=1)[0]
     rules = [rule for rule in model.rules if rule.file is not None and name in rule.fields]
     holding = [rule.file for rule in rules if rule.file is not None and _applies(rule, model, params) != "no"]
-    inline = limits.inline._replace(max_bytes=_LARGEST_IN_PATH) if model.sending.model_in_path else limits.inline
-    return limits._replace(inline=inline, files=(*limits.files, *holding))
+    inline = limits.inline_in_path if model.sending.model_in_path else None
+    return limits._replace(inline=inline or limits.inline, files=(*limits.files, *holding))
 
 
 def _choices_when(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:

@@ -7,6 +7,14 @@ from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.kling import HELPER, LOOKUP, Kling, path_below, read_callback
 from aimlvideo.core.wires.kling_tasks import ID_FIELD
 
+_INLINE = FileLimits(
+    types=("image/jpeg", "image/png", "audio/mpeg", "audio/wav", "audio/mp4", "audio/aac"),
+    max_bytes=10 * 2**20,
+    min_side=300,
+    max_ratio=2.5,
+    taken_by="this service",
+    upload_helps=True,
+)
 SERVICE = Service(
     name="kling",
     title="a Kling gateway",
@@ -17,14 +25,10 @@ SERVICE = Service(
     key_url="your gateway's dashboard",
     media=MediaLimits(
         data_uri=False,
-        inline=FileLimits(
-            types=("image/jpeg", "image/png", "audio/mpeg", "audio/wav", "audio/mp4", "audio/aac"),
-            max_bytes=10 * 2**20,
-            min_side=300,
-            max_ratio=2.5,
-            taken_by="this service",
-            upload_helps=True,
-        ),
+        inline=_INLINE,
+        inline_in_path=_INLINE._replace(
+            max_bytes=50 * 2**20
+        ),  # as Kling's pages of September 2026 say of each such model
     ),
     lookup=LOOKUP,
     helper=HELPER,

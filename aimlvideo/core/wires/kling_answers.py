@@ -393,8 +393,10 @@ def _task(layers: list[Body]) -> Task:
     created_at = next(
         (moment for layer in outward for name in CREATED_FIELDS if (moment := as_timestamp(layer.get(name)))), 0.0
     )
-    word, units, dollars, taken = word.strip(), _units(outward), _charged(outward, "cash", "USD"), _was_charged(outward)
-    return Task(task_id, external, state, word, links, reason, units, dollars, taken, has_fields, created_at)
+    was_charged = _was_charged(outward)
+    units, dollars = _units(outward, was_charged=was_charged), _charged(outward, "cash", "USD")
+    word = word.strip()
+    return Task(task_id, external, state, word, links, reason, units, dollars, was_charged, has_fields, created_at)
 
 
 def _content_page(task_id: str) -> str:
@@ -452,10 +454,10 @@ def _was_charged(layers: Iterable[Mapping[str, Any]]) -> bool:
     return any(as_cost(amount) for layer in layers for place in _there(layer, _CHARGES) for amount in _at(layer, place))
 
 
-def _units(layers: Sequence[Mapping[str, Any]]) -> float | None:
+def _units(layers: Sequence[Mapping[str, Any]], *, was_charged: bool) -> float | None:
     """Return the units that a task took; None where that is not said, or where 0 of them is not what it cost."""
     stated = next((units for one in layers if (units := as_cost(one.get("final_unit_deduction"))) is not None), None)
-    is_all = stated or (stated is not None and not _was_charged(layers))
+    is_all = stated or (stated is not None and not was_charged)
     return stated if is_all else _charged(layers, "unit", None)
 
 
