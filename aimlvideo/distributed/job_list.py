@@ -20,6 +20,7 @@ from aimlvideo.core.catalog.references import check_with_references
 from aimlvideo.core.catalog.validation import model_of
 from aimlvideo.core.jobs.chains import chain_problems
 from aimlvideo.core.jobs.job import Progress, Result, VideoJob
+from aimlvideo.core.jobs.problems import is_writable
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.services import DEFAULT_SERVICE, service_of
 from aimlvideo.distributed.queue import enqueue_jobs, enqueue_stranded
@@ -319,4 +320,4 @@ class JobList:
 
 def _can_be_kept(name: str) -> bool:
     """Tell whether the database can hold a text: one that cannot is no job's id, and no fault of the database."""
-    return "\0" not in name and name == name.encode(errors="replace").decode()
+    return "\0" not in name and is_writable(name)
