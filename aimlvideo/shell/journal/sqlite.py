@@ -41,8 +41,6 @@ from aimlvideo.shell.journal.sqlite_transactions import GroupCommit
 PLAN = "INSERT INTO jobs (id, run, folder, asked, stage, polls) VALUES (?, ?, ?, ?, 'planned', 0)"
 UNKNOWN = "null]"
 """How the content of a job ends that was recovered without its parameters."""
-LOSS_IS_HARMLESS = (Stage.SUBMITTING, Stage.READY)
-"""Steps that may be lost: the one is `synced` before its request leaves, the other is learned by the next poll."""
 _IS_FILLED = partial(is_not, None)
 
 
@@ -95,12 +93,13 @@ class SqliteJournal(SqliteReader):
     def step(self, job: VideoJob, progress: Progress) -> None:
         """Write a job's progress. It survives a killed process from the event loop's next pass on.
 
-        A step whose loss is harmless may take a moment longer. See `synced` for a power cut.
+        That it is to be submitted may take a moment longer: this is `synced` before the request leaves. See there for a
+        power cut.
         """
         values = columns_of(progress)
         are_filled = tuple(map(_IS_FILLED, values))
         written = (*compress(values, are_filled), job.id)
-        self._commits.write(_step(are_filled), written, later=progress.stage in LOSS_IS_HARMLESS)
+        self._commits.write(_step(are_filled), written, later=progress.stage is Stage.SUBMITTING)
 
     def reopen(self, record: Record, progress: Progress) -> None:
         """Write down what else is true of a job that has ended."""

@@ -2,7 +2,8 @@
 
 A step is in the write-ahead log, and survives a killed process, when the pass of the event loop in which it was
 written is over. That costs a killed process no more than the time that an answer waits to be read, and a third of
-what a transaction for each step costs. A step whose loss would cost nothing waits up to `LAZY_COMMIT` for the next one.
+what a transaction for each step costs. What is synced before anything rests on it, or stands in the job file, waits up
+to `LAZY_COMMIT` for the next one.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from aimlvideo.shell.journal.sqlite_file import (
 )
 
 LAZY_COMMIT = 0.05
-"""Seconds within which a step is in the log that the service, or the job file, would tell again."""
+"""Seconds within which a step is in the log on which nothing rests yet."""
 GATHERING = 0.01
 """Seconds for which the first who wants a sync waits for others to share it."""
 
