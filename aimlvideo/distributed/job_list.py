@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self, overload
@@ -53,7 +54,7 @@ from aimlvideo.shell.state.catalog_cache import known_catalog
 FIRST, LONGEST, GROWTH = 0.1, 2.0, 1.5
 """Seconds between two queries: at first, and at most; and the factor by which they grow while nothing ends."""
 PAGE = 1000
-"""Jobs that are read with one statement."""
+"""Jobs that are read with one statement, or checked before others have their turn."""
 UNKNOWN = """
     SELECT name FROM unnest(%s::text[]) name WHERE NOT EXISTS (SELECT FROM aimlvideo_jobs WHERE id = name) LIMIT 1
 """
@@ -252,24 +253,34 @@ class JobList:
                 raise UsageError(f"there is no job {row[0]!r} in this list")
 
     async def _add(self, jobs: Iterable[Job]) -> list[str]:
-        checked = [job if isinstance(job, VideoJob) else job_of_mapping(job) for job in jobs]
-        problems: list[Problem] = []
-        for job in checked:
+        checked: list[VideoJob] = []
+        problems: list[tuple[int, Problem]] = []
+        for number, given in enumerate(jobs, 1):
             try:
-                validated = check_with_references(job, self._catalog, service=self._service, strict=self._strict)
+                job = given if isinstance(given, VideoJob) else job_of_mapping(given)
+                checked.append(job)
+                found = self._problems(job)
             except InvalidJobs as error:
-                problems += error.problems
-                continue
-            problems += validated.problems
-            model = model_of(job, self._catalog, self._service)
-            if not self._local_files and isinstance(model, Model):
-                problems += local_files_of(job.with_params(validated.params), model)
+                found = error.problems
+            problems += [(number, problem) for problem in found]
+            if not number % PAGE:
+                await anyio.lowlevel.checkpoint()
         if problems:
-            raise InvalidJobs(problems)
+            # Many jobs may have no id, and a cause is said once for all that have it.
+            where = "job number {}" if number > 1 else ""
+            raise InvalidJobs([replace(problem, where=where.format(place)) for place, problem in problems])
         # In a thread, over a connection that blocks: one way to plan jobs, which the command takes too.
         ids = await anyio.to_thread.run_sync(self._plan, checked)
         self._added.update(dict.fromkeys(ids))
         return ids
+
+    def _problems(self, job: VideoJob) -> Sequence[Problem]:
+        """Return what is wrong with a job. Raises InvalidJobs where that is all that can be said of it."""
+        validated = check_with_references(job, self._catalog, service=self._service, strict=self._strict)
+        model = model_of(job, self._catalog, self._service)
+        if self._local_files or not isinstance(model, Model):
+            return validated.problems
+        return [*validated.problems, *local_files_of(job.with_params(validated.params), model)]
 
     def _plan(self, jobs: list[VideoJob]) -> list[str]:
         """Write jobs down and queue them in one transaction, over a connection that blocks: in a thread."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from aiohttp import ClientSession, web
 
@@ -102,6 +103,37 @@ async def test_jobs_are_added_all_or_none_and_never_twice(dsn: str) -> None:
         assert found is not None
         assert found.stage is Stage.PLANNED
         assert (await jobs.account()).jobs == {"planned": 4}
+
+
+async def test_every_wrong_job_is_named_at_once_by_its_place_also_where_it_has_no_id(dsn: str) -> None:
+    wrong = {"model": MODEL, "prompt": "p", "image_url": "https://example.com/a.png", "duration": 7}
+    async with JobList(dsn) as jobs:
+        with pytest.raises(InvalidJobs) as caught:
+            await jobs.add([job(0), wrong, "a prompt alone", wrong, job(4, image_url={"from": "job0"}, fame=1)])
+        assert [problem.where for problem in caught.value.problems if not problem.warning][:3] == [
+            "job number 2", "job number 3", "job number 4",
+        ]  # fmt: skip
+        assert "job number 2, 4: duration" in str(caught.value)
+        assert counts(dsn) == {}
+        with pytest.raises(InvalidJobs, match=r"^job 'job0': duration"):
+            await jobs.add(job(0, duration=7))
+
+
+async def test_while_many_jobs_are_checked_others_have_their_turn(dsn: str) -> None:
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            await anyio.lowlevel.checkpoint()
+            turns += 1
+
+    async with JobList(dsn) as jobs, anyio.create_task_group() as tasks:
+        tasks.start_soon(count_turns)
+        with pytest.raises(InvalidJobs):
+            await jobs.add("a prompt alone" for _ in range(5000))
+        assert turns > 2
+        tasks.cancel_scope.cancel()
 
 
 @for_each(
