@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from aimlvideo.core.formatting import redact_for_display
-from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
+from aimlvideo.core.jobs.job import Progress, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.core.run_stats import RunStats
 from aimlvideo.errors import DiskFailed, JournalError, UnexpectedError, VideoError
 from aimlvideo.pipeline.limiters import SlotLimiter
 from aimlvideo.shell.journal.base import Journal
 
 if TYPE_CHECKING:
+    from aimlvideo.pipeline.run import Run
     from aimlvideo.shell.files.uploads import Uploads
 
 log = logging.getLogger("aimlvideo")
@@ -65,65 +65,13 @@ class RunSpec:
     """Whether other processes put clips of the same journal into the same place."""
 
 
-class _RunOfEntry(Protocol):
-    """What a job, and whatever moves it on, may ask of the run that it belongs to."""
-
-    spec: RunSpec
-    stats: RunStats
-    halted: VideoError | None
-    """Why nothing new is submitted any more; None while it is."""
-
-    def stepped(self, entry: Entry, before: Progress) -> None:
-        """Write a step of a job down, count it, and show it to whoever watches."""
-
-    def end(self, entry: Entry, error: VideoError | None = None) -> None:
-        """Hand out what came of a job."""
-
-    def halt(self, error: VideoError) -> None:
-        """Submit nothing new from here on."""
-
-    def give_up_planned(self, error: VideoError) -> None:
-        """Submit nothing new, and end what waits to be submitted now."""
-
-    def notify_waiting(self) -> None:
-        """Let those check again who wait to buy."""
-
-    def failed_before(self, entry: Entry) -> Progress | None:
-        """Return what a job that is tried again came to, where the service may have completed that since."""
-
-    def earlier_owner(self, generation_id: str) -> str | None:
-        """Return the id of the job that had a generation before this run; None where none is known."""
-
-    def take_back_charge(self, record: Record) -> None:
-        """Count the charge of a job that has ended no more: it is another one's."""
-
-    def name_of(self, job: VideoJob) -> str:
-        """Return the file name of a job's clip."""
-
-    def download(self, entry: Entry) -> None:
-        """Have a clip that is ready saved."""
-
-    @property
-    def clips_wait(self) -> bool:
-        """Whether clips are ready that no download has begun."""
-
-    async def afford(self, entry: Entry) -> bool:
-        """Promise a job what it costs; False where it may not be bought."""
-
-    def start_soon(self, work: Callable[[Entry], Coroutine[Any, Any, None]], entry: Entry) -> None:
-        """Go on with a job in a task of its run."""
-
-    def round_trip(self) -> anyio.CancelScope:
-        """Return a scope that keeps one round trip from being cut off in the middle."""
-
-
 @dataclass(slots=True, eq=False)
 class Entry:
     """One job on its way through the pipeline, with what it holds. What a stage needs beside it is that stage's own."""
 
     job: VideoJob
     progress: Progress
-    run: _RunOfEntry
+    run: Run
     slot: SlotLimiter | None = None
     claimed: set[str] | None = None
     """The ids under way, while this job's is among them."""
@@ -170,10 +118,6 @@ class Entry:
         if self.slot is None:
             slots.take_over_limit()
             self.slot = slots
-
-    def hold_slot(self, slot: SlotLimiter) -> None:
-        """Keep a slot that was taken for this job."""
-        self.slot = slot
 
     def claim_id(self, ids_under_way: set[str]) -> None:
         """Keep this job's id from others while it is under way."""

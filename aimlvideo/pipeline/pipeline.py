@@ -150,13 +150,13 @@ class Pipeline:
         self.slots.on_rejected(clock.loop())
         self.limiters.rate_gate.pause(1)
         entry.release_slot()
-        entry.run.start_soon(self.buy, entry)
+        entry.run.tasks.start_soon(self.buy, entry)
         return True
 
     def resubmit_soon(self, entry: Entry) -> None:
         """Begin to submit a job again that surely was not accepted the first time, in a task of its run."""
         if not entry.ended:
-            entry.run.start_soon(self._resubmit, entry)
+            entry.run.tasks.start_soon(self._resubmit, entry)
 
     def settle_time(self, job: VideoJob) -> float:
         """Return after how long a submission that the service does not list was never accepted."""

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from weakref import WeakSet
@@ -363,10 +363,6 @@ class Run:
         is_kept = failed is not None and entry.moved and self.spec.retries and not was_sent
         if failed is not None and is_kept and not isinstance(now.error, ContentRefused):
             self.spec.journal.step(entry.job, failed._replace(error=now.error or failed.error))
-
-    def start_soon(self, work: Callable[[Entry], Coroutine[Any, Any, None]], entry: Entry) -> None:
-        """Go on with a job in a task of this run."""
-        self.tasks.start_soon(work, entry)
 
     def download(self, entry: Entry) -> None:
         """Have a clip that is ready saved, as soon as one of the downloads is free."""

@@ -70,7 +70,7 @@ class Submit:
         """Return when a slot and a turn are this job's; False where its run submits nothing any more."""
         # The slot before the turn: a job that waits for a slot must not hold a place in the rate, or the rate idles.
         await self.slots.acquire()
-        entry.hold_slot(self.slots)
+        entry.slot = self.slots
         try:
             if entry.run.halted is None and not entry.ended:
                 await self.rate_gate.wait_turn()
