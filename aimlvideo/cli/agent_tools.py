@@ -267,13 +267,10 @@ class AgentTools:
             is_below = any(path.resolve().is_relative_to(root) for root in roots)
         except (OSError, RuntimeError, ValueError):  # a link to itself, or a name that no file can have
             is_below = False
-        if not is_below:
+        if is_below:
+            yield from media.problems(value, place, job)
+        else:
             yield Problem(place, f"a link, or a file below {roots[0]}", str(value), job=job.id)
-            return
-        try:
-            media.check(value)
-        except UsageError as error:
-            yield Problem(place, "a file that can be sent", str(error), job=job.id)
 
     def _afford(self, job: VideoJob) -> None:
         """Return where a job may be bought, by the rules of every run. An agent cannot be asked, so nothing waits."""

@@ -48,6 +48,18 @@ class Settlement(NamedTuple):
         sent = {attempt.request_id for attempt in journal.attempts(record.job.id)}
         return cls(record, generation, list(_owners_of(journal, generation)), sent)
 
+    def checked(self, settings: ClientOptions | None, terminal: Terminal) -> Progress:
+        """Return the doubtful job's progress as a person has settled it.
+
+        Without `settings` no service is asked. Raises UsageError where the job is not in doubt, or the journal or the
+        service says otherwise.
+        """
+        record = self.record if settings is None else _as_doubt(self.record, settings)
+        progress = settled_by_hand(record, self.generation, self.owners)
+        if settings is not None:
+            _ask_service(self._replace(record=record), settings, terminal)
+        return progress
+
 
 def _owners_of(journal: JournalReader, generation: str | None) -> Iterator[tuple[str, Attempt]]:
     if generation is None:
@@ -55,20 +67,6 @@ def _owners_of(journal: JournalReader, generation: str | None) -> Iterator[tuple
     if (record := journal.by_generation(generation)) is not None:
         yield record.job.id, record.progress.attempt
     yield from (pair for pair in journal.earlier_attempts() if pair[1].generation_id == generation)
-
-
-def checked_settlement(settlement: Settlement, settings: ClientOptions | None, terminal: Terminal) -> Progress:
-    """Return a doubtful job's progress as a person has settled it.
-
-    Without `settings` no service is asked. Raises UsageError where the job is not in doubt, or the journal or the
-    service says otherwise.
-    """
-    if settings is None:
-        return settled_by_hand(settlement.record, settlement.generation, settlement.owners)
-    settlement = settlement._replace(record=_as_doubt(settlement.record, settings))
-    progress = settled_by_hand(settlement.record, settlement.generation, settlement.owners)
-    _ask_service(settlement, settings, terminal)
-    return progress
 
 
 def _as_doubt(record: Record, settings: ClientOptions) -> Record:
@@ -199,8 +197,3 @@ async def _accepted_by_id(record: Record, lookup: LookupById, client: VideoClien
     # A task may stand in a list that is not found by our id.
     rows = () if lookup.tasks is None else (await client.read_log()).rows
     return contradiction(rows, record, None, client.catalog)
-
-
-def settled_sentence(job_id: str, generation: str | None) -> str:
-    """Say how a job was settled."""
-    return f"job {job_id!r} " + (f"is generation {generation}" if generation else "is planned again")

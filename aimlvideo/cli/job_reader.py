@@ -94,8 +94,8 @@ class ReaderOptions:
     strict: bool = False
     matrix: bool = False
     legacy: bool = False
-    uploads: bool = False
-    """Whether large local files and videos have a place to be uploaded to."""
+    upload: str | None = None
+    """The URL of the place that large local files and videos are uploaded to."""
     local_files: bool = True
     """Whether jobs may name files of this machine."""
 
@@ -248,10 +248,8 @@ class JobReader:
         for path, value in model.media_fields(params):
             if isinstance(value, str) and value.startswith(("http://", "https://")):
                 continue  # there is nothing here to look into
-            try:
-                Media(job.folder, file_limits(model, params, path, limits), self.options.uploads).check(value)
-            except UsageError as error:
-                yield Problem(path, "a file that can be sent", str(error), job=job.id)
+            taken = file_limits(model, params, path, limits)
+            yield from Media(job.folder, taken, self.options.upload is not None).problems(value, path, job)
 
 
 def _missing_files(job: VideoJob, *, local_files: bool) -> Iterator[Problem]:
@@ -263,9 +261,5 @@ def _missing_files(job: VideoJob, *, local_files: bool) -> Iterator[Problem]:
         items = re.split(r"[;\n]", value) if isinstance(value, str) and "data:" not in value else value
         for item in items if isinstance(items, list) else [items]:
             file = item.strip(" \"'") if isinstance(item, str) else None
-            if not file or file.startswith(("http://", "https://")):
-                continue
-            try:
-                media.check(file)
-            except UsageError as error:
-                yield Problem(name, "a file that can be sent", str(error), job=job.id)
+            if file and not file.startswith(("http://", "https://")):
+                yield from media.problems(file, name, job)

@@ -222,7 +222,7 @@ class JobFileOptions:
 
         return ReaderOptions(
             service=settings["service"], strict=self.strict, matrix=self.matrix, legacy=settings.get("legacy", False),
-            uploads=bool(settings.get("upload")), local_files=not self.no_local_files,
+            upload=settings.get("upload"), local_files=not self.no_local_files,
         )  # fmt: skip
 
 

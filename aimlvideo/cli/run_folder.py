@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Self
 
-from aimlvideo.cli.options import folder_of
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import UsageError
-from aimlvideo.shell.files.output_folders import open_folder_journal
 from aimlvideo.shell.journal.base import SERVICE, Journal, refuse_other_service
-from aimlvideo.shell.journal.sqlite import SqliteJournal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 
 NAMING = "naming"
@@ -44,31 +39,16 @@ class RunFolder:
 
     @cached_property
     def _facts(self) -> Mapping[str, str]:
-        # All at once: a journal is checked whole each time that it is opened.
-        with read_journal(self._journal) as journal:
-            return journal.facts("")
-
-    @asynccontextmanager
-    async def opened(self) -> AsyncIterator[SqliteJournal]:
-        """Give the folder's journal, open to be written, for this process alone."""
-        async with open_folder_journal(self._journal.parent) as journal:
-            yield journal
-
-    @property
-    def _journal(self) -> Path:
         if not (self.path / JOURNAL).exists():
             raise UsageError(f"there is no journal in {self.path}: expected the output folder of a run")
-        return self.path / JOURNAL
+        # All at once: a journal is checked whole each time that it is opened.
+        with read_journal(self.path / JOURNAL) as journal:
+            return journal.facts("")
 
     @property
     def is_sandbox(self) -> bool:
         """Whether the folder's clips are an embedded sandbox's."""
         return bool(self.fact(SANDBOX))
-
-    @classmethod
-    def of(cls, place: str) -> Self:
-        """Return the folder of a place that is given as its path, or as the URL of the store that the clips go to."""
-        return cls(folder_of(place))
 
     def store(self, place: str) -> str | None:
         """Return the URL of the object store that the clips go to, None where they stay in the folder.

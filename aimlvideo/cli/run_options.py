@@ -42,7 +42,6 @@ from aimlvideo.cli.run_folder import LEGACY_URLS, NAMING, PLAIN_CLIPS, RunFolder
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.file_names import NameTemplate
 from aimlvideo.core.money.budget import checked_limit
-from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.journal.base import UPLOAD
 
@@ -52,8 +51,6 @@ class RunOptions:
     """How a run is made and shown, beside the client's settings."""
 
     output: Path
-    service: str = DEFAULT_SERVICE
-    legacy: bool = False
     retry_failed: bool = False
     verify: bool = False
     max_spend: float | None = None
@@ -143,7 +140,7 @@ class SharedRunOptions:
             callback_secret=self.callback_secret, metadata=not self.no_metadata, upload=self.upload,
         )  # fmt: skip
 
-    def run_options(self, output: Path, service: str, *, store: str | None) -> RunOptions:
+    def run_options(self, output: Path, *, store: str | None) -> RunOptions:
         """Return how the run is made and shown. Raises UsageError for what cannot be right, or cannot be opened."""
         # Now, before anything is planned: a run that was refused later would leave its jobs planned.
         checked_limit(self.max_spend, "--max-spend")
@@ -155,9 +152,9 @@ class SharedRunOptions:
             import_metrics()
         _refuse_taken("--metrics", None if self.metrics is None else (LOCALHOST, self.metrics))
         return RunOptions(
-            output=output, store=store, service=service, legacy=self.legacy, retry_failed=self.retry_failed,
-            verify=self.verify, max_spend=self.max_spend, anyway=self.anyway,
-            confirm_above=self.confirm_above, name=self.name, board=board, metrics=self.metrics,
+            output=output, store=store, retry_failed=self.retry_failed, verify=self.verify,
+            max_spend=self.max_spend, anyway=self.anyway, confirm_above=self.confirm_above, name=self.name,
+            board=board, metrics=self.metrics,
         )  # fmt: skip
 
     def as_begun(self, folder: RunFolder) -> SharedRunOptions:

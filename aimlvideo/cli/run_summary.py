@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
-from textwrap import shorten
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from aimlvideo.cli.exit_codes import ALL_SAVED, SOME_FAILED, UNFINISHED
 from aimlvideo.cli.terminal import Terminal
@@ -22,7 +20,7 @@ from aimlvideo.core.formatting import (
     redact_for_display,
 )
 from aimlvideo.core.jobs.file_names import RESULTS
-from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
+from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
 from aimlvideo.core.money.budget import Counts
 from aimlvideo.core.money.pricing import PRICES, Prices
@@ -33,16 +31,16 @@ from aimlvideo.shell import clock
 from aimlvideo.shell.journal.base import JournalReader
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
+if TYPE_CHECKING:
+    from aimlvideo.distributed.shared_account import Account
+    from aimlvideo.shell.journal.postgres_sync import SyncPostgresJournal
+
 FAILED_SHOWN = 10
 """Failed jobs that are named; the others are counted."""
 NAMED = 20
 """Doubts that are named; the others are counted."""
-REASONS_SHOWN = 5
-"""Reasons for which jobs are unfinished that are said; the jobs of others are counted."""
 WORDS = 5
 """Status words that are named."""
-_NUMBERS = re.compile(r"(\d[\d.,]*( (s|min|h)\b)? ?)+")
-"""Counts, sizes and how long something took: what differs between jobs that wait for the same thing."""
 CHANGE_CONTENT = "reword the prompt or replace the pictures, and run again"
 
 
@@ -80,7 +78,7 @@ class RunSummary:
 
     @classmethod
     def of(cls, journal: JournalReader, folder: Path | None = None, *, run: int | None = None) -> Self:
-        """Read where all jobs stand: those of a `folder`, or of many workers; with `run`, those planned in that run.
+        """Read where the jobs of a `folder` stand; with `run`, those planned in that run.
 
         Money is always that of all of them.
         """
@@ -96,7 +94,7 @@ class RunSummary:
         means = {model: sum(costs) / len(costs) for model, costs in charged.items()}
         # Money is of all: what an earlier file has outstanding is paid for, too.
         prices = list(_prices(_committed(waiting if run is None else journal.open_jobs()), journal.fact(PRICES), means))
-        failed, refused = failures_of(failed_jobs)
+        failed, refused = _failures_of(failed_jobs)
         in_units, units = journal.costs_in_units()
         return cls(
             folder=folder,
@@ -110,6 +108,27 @@ class RunSummary:
             outstanding=waiting,
             others={stage: count - counts.get(stage, 0) for stage, count in journal.counts().items()},
             clock_offset=offset_from_text(journal.fact(CLOCK_OFFSET)),
+            spent_units=units if in_units or units else None,
+        )
+
+    @classmethod
+    def of_list(cls, journal: SyncPostgresJournal, account: Account) -> Self:
+        """Read where the jobs of many workers stand.
+
+        What it costs does not depend on how many jobs there are, but on how many are outstanding.
+        """
+        failed, refused = _failures_of(journal.failed_jobs())
+        in_units, units = journal.costs_in_units()
+        return cls(
+            folder=None,
+            counts=account.jobs,
+            spent=journal.spent(),
+            unknown=account.unknown_costs - in_units,
+            committed=account.committed,
+            unpriced=journal.unpriced(),
+            failed=failed,
+            refused=refused,
+            outstanding=tuple(record for record in journal.begun_jobs() if record.progress.stage in OUTSTANDING),
             spent_units=units if in_units or units else None,
         )
 
@@ -246,33 +265,6 @@ def _is_or_are(count: int) -> str:
     return "is" if count == 1 else "are"
 
 
-@dataclass(slots=True)
-class UnfinishedReasons:
-    """Why a command left jobs unfinished: how many for one reason, and the first of them."""
-
-    by_reason: dict[str, tuple[int, Result]] = field(default_factory=dict)
-    others: int = 0
-    """How many for further reasons, of which each would be a line of its own."""
-
-    def add(self, result: Result) -> None:
-        """Count an unfinished job to those whose reason differs in ids and numbers alone."""
-        text, generation_id = str(result.error), result.generation_id
-        reason = _NUMBERS.sub("#", text.replace(generation_id, "#") if generation_id else text)
-        count, first = self.by_reason.get(reason, (0, result))
-        if count or len(self.by_reason) < REASONS_SHOWN:
-            self.by_reason[reason] = count + 1, first
-        else:
-            self.others += 1
-
-    def lines(self) -> Iterator[str]:
-        """Say each reason in one line."""
-        for count, first in self.by_reason.values():
-            others = f" and {pluralize(count - 1, 'more job')}" if count > 1 else ""
-            yield f"  unfinished: {first.job.id}{others}: {shorten(str(first.error), 200, placeholder=' ...')}"
-        if self.others:
-            yield f"  and {self.others:,} more unfinished: all reasons are in {RESULTS}"
-
-
 def _resolve_command(folder: Path | None, job_id: str) -> str:
     place: list[Path] = [folder] if folder else []
     options = [] if folder else ["--dsn", "..."]
@@ -283,7 +275,7 @@ def _resolve_command(folder: Path | None, job_id: str) -> str:
     return command_line("resolve", *place, job_id, *options)
 
 
-def failures_of(failed_jobs: Iterable[Record]) -> tuple[_Failures, _Failures]:
+def _failures_of(failed_jobs: Iterable[Record]) -> tuple[_Failures, _Failures]:
     """Return the jobs that failed, and apart from them those whose content moderation refused."""
     failed, refused = _Failures(), _Failures()
     for job, progress in failed_jobs:

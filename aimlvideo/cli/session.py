@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from math import ceil
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aimlvideo.cli.embedded_sandbox import sandbox_here
@@ -17,12 +18,12 @@ from aimlvideo.cli.exit_codes import ALL_SAVED, UNFINISHED
 from aimlvideo.cli.options import Address, ClientOptions, import_metrics
 from aimlvideo.cli.run_folder import SANDBOX
 from aimlvideo.cli.run_options import RunOptions
-from aimlvideo.cli.run_summary import RunSummary, UnfinishedReasons, dollars_to_go_on, not_retried
+from aimlvideo.cli.run_summary import RunSummary, dollars_to_go_on, not_retried
 from aimlvideo.cli.signals import in_loop, silence_output
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
-from aimlvideo.core.formatting import command_line
-from aimlvideo.core.jobs.file_names import JOURNAL, REPORT
+from aimlvideo.core.formatting import command_line, pluralize
+from aimlvideo.core.jobs.file_names import JOURNAL, REPORT, RESULTS
 from aimlvideo.core.jobs.job import Record, Result
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.pricing import PRICES, Prices
@@ -43,6 +44,10 @@ T = TypeVar("T")
 READ_AHEAD = 64
 """Clips that may be on their way to the disk beside those outstanding: a command takes every result at once."""
 SECRETS = ("--api-key", "--callback-secret", "--dsn")
+REASONS_SHOWN = 5
+"""Reasons for which jobs are unfinished that are said; the jobs of others are counted."""
+_NUMBERS = re.compile(r"(\d[\d.,]*( (s|min|h)\b)? ?)+")
+"""Counts, sizes and how long something took: what differs between jobs that wait for the same thing."""
 
 
 class _How(Enum):
@@ -57,6 +62,33 @@ class _How(Enum):
 
 
 @dataclass(slots=True)
+class _UnfinishedReasons:
+    """Why a command left jobs unfinished: how many for one reason, and the first of them."""
+
+    by_reason: dict[str, tuple[int, Result]] = field(default_factory=dict)
+    others: int = 0
+    """How many for further reasons, of which each would be a line of its own."""
+
+    def add(self, result: Result) -> None:
+        """Count an unfinished job to those whose reason differs in ids and numbers alone."""
+        text, generation_id = str(result.error), result.generation_id
+        reason = _NUMBERS.sub("#", text.replace(generation_id, "#") if generation_id else text)
+        count, first = self.by_reason.get(reason, (0, result))
+        if count or len(self.by_reason) < REASONS_SHOWN:
+            self.by_reason[reason] = count + 1, first
+        else:
+            self.others += 1
+
+    def lines(self) -> Iterator[str]:
+        """Say each reason in one line."""
+        for count, first in self.by_reason.values():
+            others = f" and {pluralize(count - 1, 'more job')}" if count > 1 else ""
+            yield f"  unfinished: {first.job.id}{others}: {shorten(str(first.error), 200, placeholder=' ...')}"
+        if self.others:
+            yield f"  and {self.others:,} more unfinished: all reasons are in {RESULTS}"
+
+
+@dataclass(slots=True)
 class RunSession:
     """A command at work on jobs of its folder: those planned in one run, or, where that is None, all of them."""
 
@@ -66,7 +98,7 @@ class RunSession:
     whole_folder: bool = True
     begun: bool = False
     """Whether jobs were set on their way: from then on no error means that nothing was sent."""
-    reasons: UnfinishedReasons = field(default_factory=UnfinishedReasons)
+    reasons: _UnfinishedReasons = field(default_factory=_UnfinishedReasons)
 
     def _note(self, result: Result, halted: VideoError | None) -> None:
         """Keep why a job was left unfinished, where that is neither why the run `halted` nor a doubt of its own."""

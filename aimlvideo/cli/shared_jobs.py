@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import inf
@@ -14,11 +14,11 @@ import anyio
 
 from aimlvideo.cli.cost_estimate import Tally
 from aimlvideo.cli.exit_codes import exit_code_of
-from aimlvideo.cli.generation_check import Settlement, checked_settlement, completed_since, settled_sentence
+from aimlvideo.cli.generation_check import Settlement, completed_since
 from aimlvideo.cli.job_reader import JobReader, ReaderOptions
 from aimlvideo.cli.options import Address, ClientOptions, ServiceOptions
 from aimlvideo.cli.reconciliation import reconcile_jobs
-from aimlvideo.cli.run_summary import RunSummary, failures_of, not_retried
+from aimlvideo.cli.run_summary import RunSummary, not_retried
 from aimlvideo.cli.service_facts import NO_FACTS, ServiceFacts, learn_without_a_run
 from aimlvideo.cli.session import serve_metrics
 from aimlvideo.cli.signals import TOGETHER, in_loop
@@ -26,7 +26,7 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.formatting import format_usd, pluralize
 from aimlvideo.core.jobs.file_names import RESULTS
 from aimlvideo.core.jobs.job import Progress, Result
-from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
+from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.distributed.list_board import open_list_board
@@ -103,56 +103,45 @@ class SharedJobs:
         with resolved_dsn(self._dsn) as where, open_sync_journal(where) as journal:
             yield journal
 
-    def init(self, limits: AccountLimits = NO_LIMITS) -> int:
-        """Make the tables of the journal and of the engine, and set the limits that are given; return the exit code."""
+    def init(self, limits: AccountLimits = NO_LIMITS) -> None:
+        """Make the tables of the journal and of the engine, and set the limits that are given."""
         with resolved_dsn(self._dsn) as where:
             init_tables(where, lambda database: in_loop(_install(database)))
             account = in_loop(_set_limits(where, limits))
             self._terminal.say(f"the tables are ready; limits of the account: {account.limits}")
-        return 0
 
-    def show_limits(self, limits: AccountLimits) -> int:
-        """Set the limits that are given, for all workers at once, and show all of them; return the exit code."""
+    def show_limits(self, limits: AccountLimits) -> None:
+        """Set the limits that are given, for all workers at once, and show all of them."""
         with resolved_dsn(self._dsn) as where, open_sync_journal(where):
             self._terminal.say(str(in_loop(_set_limits(where, limits)).limits))
-        return 0
 
     def queue(
         self,
         name: str,
-        reader_options: ReaderOptions,
+        options: ReaderOptions,
         *,
         retry_failed: bool,
         defaults: JobDefaults = NO_DEFAULTS,
         consent: Consent = NO_CONSENT,
-        upload: str | None = None,
-    ) -> int:
-        """Write all jobs of a file into the journal, nothing where anything is wrong, and queue them; return the code.
+    ) -> None:
+        """Write all jobs of a file into the journal, nothing where anything is wrong, and queue them.
 
         Where the `consent` has settings, the service is asked for models that the catalogue does not know.
         """
-        options = replace(reader_options, uploads=upload is not None)
         with JobFile(name).kept() as file:
             _check_file(file, options, consent.settings, defaults, self._terminal)
             reader = JobReader(known_catalog(), file.folder, options)
-            return self._queue_checked(file, reader, defaults, consent, retry_failed=retry_failed, upload=upload)
+            self._queue_checked(file, reader, defaults, consent, retry_failed=retry_failed)
 
     def _queue_checked(
-        self,
-        file: JobFile,
-        reader: JobReader,
-        defaults: JobDefaults,
-        consent: Consent,
-        *,
-        retry_failed: bool,
-        upload: str | None,
-    ) -> int:
+        self, file: JobFile, reader: JobReader, defaults: JobDefaults, consent: Consent, *, retry_failed: bool
+    ) -> None:
         """Queue the jobs of a file that was read before; what the database has may be in their way still."""
         facts = consent.facts()
         tally = Tally(reader.catalog, facts.prices)
         queued = 0
         with resolved_dsn(self._dsn) as database, open_sync_journal(database) as journal:
-            service = reader.options.service
+            options, service = reader.options, reader.options.service
             # Before anybody is asked; and again, since another command may begin the list meanwhile.
             refuse_other_service(journal.fact(SERVICE), service)
 
@@ -160,7 +149,9 @@ class SharedJobs:
                 nonlocal queued
                 consent.ask(new, tally, facts, self._terminal)
                 refuse_other_service(journal.claim(SERVICE, service), service)
-                _note_facts(journal, {MATRIX: "yes" if reader.options.matrix else None, UPLOAD: upload})
+                for name, value in ((MATRIX, "yes" if options.matrix else None), (UPLOAD, options.upload)):
+                    if value is not None:
+                        journal.note(name, value)
                 queued += enqueue_jobs(journal.db, new.ids)
 
             with file.lines(reader.catalog, defaults) as lines, journal.planning(queue):
@@ -177,7 +168,6 @@ class SharedJobs:
             queued += enqueue_stranded(journal.db, names)
         reader.say_remarks(self._terminal.remark)
         self._say_queued(queued, refused, unknown)
-        return 0
 
     def _say_queued(self, queued: int, refused: int, unknown: int) -> None:
         """Say how many jobs were queued, and of the failed ones how many were not and why."""
@@ -227,8 +217,8 @@ class SharedJobs:
         self._terminal.problem(str(halted))
         return exit_code_of(halted)
 
-    def drain(self) -> int:
-        """Tell all workers to buy nothing more, to see through what they have, and to end; return the exit code."""
+    def drain(self) -> None:
+        """Tell all workers to buy nothing more, to see through what they have, and to end."""
         with self._journal() as journal:
             journal.account()  # raises where there is none that could be drained
             with journal.db.transaction():
@@ -236,29 +226,12 @@ class SharedJobs:
                 journal.db.execute("SELECT FROM aimlvideo_account FOR UPDATE")
                 journal.db.execute("UPDATE aimlvideo_account SET drained_at = clock_timestamp()")
         self._terminal.say("the workers buy nothing more; each exits when its outstanding generations have ended")
-        return 0
 
     def show_status(self) -> int:
-        """Say where all jobs stand, and who works on them; return 0 all saved, 1 some failed, 3 unfinished.
-
-        What it costs does not depend on how many jobs there are, but on how many are outstanding.
-        """
+        """Say where all jobs stand, and who works on them; return 0 all saved, 1 some failed, 3 unfinished."""
         with self._journal() as journal:
             account = Account.of(journal.account())
-            failed, refused = failures_of(journal.failed_jobs())
-            in_units, units = journal.costs_in_units()
-            summary = RunSummary(
-                folder=None,
-                counts=account.jobs,
-                spent=journal.spent(),
-                unknown=account.unknown_costs - in_units,
-                committed=account.committed,
-                unpriced=journal.unpriced(),
-                failed=failed,
-                refused=refused,
-                outstanding=tuple(record for record in journal.begun_jobs() if record.progress.stage in OUTSTANDING),
-                spent_units=units if in_units or units else None,
-            )
+            summary = RunSummary.of_list(journal, account)
             summary.show(self._terminal)
             outstanding = f"{account.outstanding:,} outstanding, at most {account.room:,} at present"
             self._terminal.say(f"  limits of all workers: {account.limits}; {outstanding}")
@@ -266,8 +239,8 @@ class SharedJobs:
                 self._terminal.say(f"  worker {name}: {in_hand} in hand, last heartbeat {age:.0f} s ago")
         return summary.exit_code
 
-    def write_page(self, folder: Path, *, sheet: bool) -> int:
-        """Write `report.html` and `results.jsonl` of all jobs into the folder of the clips; return the exit code.
+    def write_page(self, folder: Path, *, sheet: bool) -> None:
+        """Write `report.html` and `results.jsonl` of all jobs into the folder of the clips.
 
         With `sheet`, also one picture with a frame of every clip.
         """
@@ -283,10 +256,9 @@ class SharedJobs:
                 self._terminal.say(f"the sheet is {written['sheet']}")
         if self._terminal.json:
             self._terminal.value(written)
-        return 0
 
-    def serve_board(self, folder: Path, at: Address) -> int:
-        """Serve the board of the whole list until a signal comes; return the exit code."""
+    def serve_board(self, folder: Path, at: Address) -> None:
+        """Serve the board of the whole list until a signal comes."""
         host, port = at
 
         async def serve(where: str) -> None:
@@ -300,7 +272,6 @@ class SharedJobs:
 
         with resolved_dsn(self._dsn) as where:
             in_loop(serve(where))
-        return 0
 
     def progress(self) -> dict[str, Progress]:
         """Return how each job of the list stands, in the order in which they were planned."""
@@ -309,16 +280,15 @@ class SharedJobs:
 
     def settle(
         self, job_id: str, generation: str | None, *, base_url: str | None = None, api_key: str | None = None
-    ) -> int:
-        """Settle a job in doubt: it has become `generation`, or (None) it was never accepted. Returns the exit code."""
+    ) -> None:
+        """Settle a job in doubt: it has become `generation`, or (None) it was never accepted."""
         with self._journal() as journal:
             record = journal.find(job_id)
             if record is None:
                 raise UsageError(f"there is no job {job_id!r} in this database")
             service = journal.fact(SERVICE) or DEFAULT_SERVICE
             settings = ServiceOptions(service=service, base_url=base_url, api_key=api_key).client_options()
-            settlement = Settlement.of(journal, record, generation)
-            progress = checked_settlement(settlement, settings, self._terminal)
+            progress = Settlement.of(journal, record, generation).checked(settings, self._terminal)
             # Together: a job that is settled and not queued would be planned for ever.
             with postgres_errors(), journal.db.transaction():
                 if not journal.settle(record, progress):
@@ -326,8 +296,6 @@ class SharedJobs:
                         f"job {job_id!r} is being submitted, or has just moved on: check again with `status`"
                     )
                 enqueue_jobs(journal.db, [job_id], begun=generation is not None, again=True)
-        self._terminal.say(settled_sentence(job_id, generation))
-        return 0
 
     def reconcile(self, settings: ClientOptions) -> int:
         """Say what all jobs really cost, and what does not match; return 1 where anything does not."""
@@ -382,12 +350,6 @@ def _queue_failed(journal: SyncPostgresJournal, settings: ClientOptions | None) 
         with postgres_errors(), journal.db.transaction():
             queued += enqueue_jobs(journal.db, journal.retry_failed(some, completed), again=True)
     return queued, len(failed) - len(allowed), len(unknown)
-
-
-def _note_facts(journal: SyncPostgresJournal, facts: Mapping[str, str | None]) -> None:
-    for name, value in facts.items():
-        if value is not None:
-            journal.note(name, value)
 
 
 async def _install(dsn: str) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from aimlvideo import Stage, VideoJob
-from aimlvideo.cli.run_summary import PRICES, REASONS_SHOWN, RunSummary, UnfinishedReasons, dollars_to_go_on
-from aimlvideo.cli.session import RunSession
+from aimlvideo.cli.run_summary import PRICES, RunSummary, dollars_to_go_on
+from aimlvideo.cli.session import REASONS_SHOWN, RunSession
 from aimlvideo.core.jobs.job import Progress, Record, Result
 from aimlvideo.core.money.budget import Budget, Spending, Verdict
 from aimlvideo.core.money.pricing import Price, Prices, Pricing
@@ -19,6 +19,7 @@ from aimlvideo.shell.journal.sqlite import SqliteJournal, open_journal
 MODEL = "kling-video/v1.6/pro/image-to-video"
 OTHER = "veo2"
 NOW = 1_800_000_000.0
+NOBODY: Any = None
 
 
 def rendering(name: str, age: float) -> Progress:
@@ -166,7 +167,7 @@ def unfinished(name: str, trouble: str) -> Result:
 
 
 def test_each_reason_for_which_jobs_are_unfinished_is_said_once() -> None:
-    reasons = UnfinishedReasons()
+    reasons = RunSession(NOBODY, NOBODY).reasons
     for name, trouble in (
         ("a", "sent 1,000 of 210,655 bytes"),
         ("b", "sent an empty file"),
@@ -185,8 +186,7 @@ def test_each_reason_for_which_jobs_are_unfinished_is_said_once() -> None:
 
 
 def test_a_reason_that_the_run_s_end_says_or_the_job_s_own_state_is_not_said_again() -> None:
-    nobody: Any = None
-    session, halted, slow = RunSession(nobody, nobody), OverBudget("no money"), OutOfPatience("too slow")
+    session, halted, slow = RunSession(NOBODY, NOBODY), OverBudget("no money"), OutOfPatience("too slow")
     for name, stage, error in [
         ("unsent", Stage.PLANNED, halted),
         ("slow", Stage.RENDERING, slow),
@@ -199,7 +199,7 @@ def test_a_reason_that_the_run_s_end_says_or_the_job_s_own_state_is_not_said_aga
 
 
 def test_of_very_many_reasons_the_first_are_said_and_the_others_counted() -> None:
-    reasons = UnfinishedReasons()
+    reasons = RunSession(NOBODY, NOBODY).reasons
     for number in range(1000):
         reasons.add(unfinished(str(number), "no " + "o" * number))
     reasons.add(unfinished("again", "no "))

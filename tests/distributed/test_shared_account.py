@@ -200,10 +200,8 @@ def test_a_limit_that_cannot_be_is_an_error_with_its_flag(limits: dict[str, Any]
 
 
 def test_limits_are_shown_and_changed_by_one_command(queued: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert (
-        SharedJobs(queued, Terminal()).show_limits(AccountLimits(max_outstanding="auto", rate=7, max_spend=20.0)) == 0
-    )
-    assert SharedJobs(queued, Terminal()).show_limits(AccountLimits()) == 0
+    SharedJobs(queued, Terminal()).show_limits(AccountLimits(max_outstanding="auto", rate=7, max_spend=20.0))
+    SharedJobs(queued, Terminal()).show_limits(AccountLimits())
     shown = capsys.readouterr().out.splitlines()
     assert shown == ["--max-outstanding auto --rate 7 --poll-rate 50 --heartbeat 30 --max-spend 20"] * 2
 
@@ -223,7 +221,7 @@ def test_tables_are_made_once_by_whoever_comes_first(server: Any, dsn: str) -> N
         db.execute("DROP SCHEMA public CASCADE")
         db.execute("CREATE SCHEMA public")
     with ThreadPoolExecutor(4) as threads:
-        assert list(threads.map(lambda _: SharedJobs(dsn, QUIET).init(), range(4))) == [0] * 4
+        list(threads.map(lambda _: SharedJobs(dsn, QUIET).init(), range(4)))  # raises what one of them raised
     assert ask(dsn, "SELECT count(*) FROM aimlvideo_account") == 1
 
 

@@ -300,7 +300,7 @@ def test_what_a_worker_is_submitting_now_is_not_settled_by_hand(queued: str, see
             f"INSERT INTO aimlvideo_workers (id, name, began, seen_at) VALUES ('w1', 'w', 0, now() - interval '{seen}')"
         )
     if settled:
-        assert SharedJobs(queued, QUIET).settle("job0", None) == 0
+        SharedJobs(queued, QUIET).settle("job0", None)
         assert counts(queued) == {"planned": 20}
         return
     with pytest.raises(UsageError, match="being submitted"):

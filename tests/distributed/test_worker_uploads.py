@@ -30,7 +30,7 @@ def queue_large(dsn: str, folder: Path, count: int) -> None:
     lines = [job(number, image_url="large.png") for number in range(count)]
     (folder / "jobs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     file = str(folder / "jobs.jsonl")
-    SharedJobs(dsn, QUIET).queue(file, ReaderOptions(), retry_failed=False, upload=PLACE)
+    SharedJobs(dsn, QUIET).queue(file, ReaderOptions(upload=PLACE), retry_failed=False)
 
 
 @pytest.fixture

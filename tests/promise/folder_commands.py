@@ -161,7 +161,7 @@ def adopt(world: World, names: Sequence[str], *, has_model: bool, **how: Any) ->
 
 def wait(world: World, names: Sequence[str], **how: Any) -> None:
     """Wait for generations by their ids, and for nothing else that the folder has: `aimlvideo wait`."""
-    options = RunOptions(output=world.folder, service=world.service_name)
+    options = RunOptions(output=world.folder)
 
     def command(settings: dict[str, Any], terminal: Terminal) -> int:
         run, _ = adopt_generations(str(world.folder), names, "", world.service_name)

@@ -675,7 +675,6 @@ class World:
         path.write_text("".join(json.dumps(line) + "\n" for line in lines))
         options = RunOptions(
             output=self.folder,
-            service=self.service_name,
             max_spend=limit,
             retry_failed=how.pop("retry_failed"),
             confirm_above=0.0,
@@ -731,7 +730,6 @@ class World:
         agreed = how["agreed"]
         options = RunOptions(
             output=self.folder,
-            service=self.service_name,
             max_spend=limit,
             retry_failed=how.pop("retry_failed"),
             confirm_above=0.0,

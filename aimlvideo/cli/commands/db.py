@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import typer
-
 from aimlvideo.cli.distributed_options import AccountOptions, DatabaseOptions
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.terminal import Terminal
@@ -21,11 +19,11 @@ def db() -> None:
 def init(database: DatabaseOptions, account: AccountOptions) -> None:
     """Make the tables, or bring them up to date, and set the limits of the account that are given."""
     with exit_codes(Terminal()) as terminal:
-        raise typer.Exit(database.shared_jobs(terminal).init(account.limits()))
+        database.shared_jobs(terminal).init(account.limits())
 
 
 @app.command(epilog="Example: aimlvideo db limits --rate 2")
 def limits(database: DatabaseOptions, account: AccountOptions) -> None:
     """Show the limits of the account; those that are given are changed first, for all workers at once."""
     with exit_codes(Terminal()) as terminal:
-        raise typer.Exit(database.shared_jobs(terminal).show_limits(account.limits()))
+        database.shared_jobs(terminal).show_limits(account.limits())

@@ -59,9 +59,8 @@ def _make_demo(output: Path, terminal: Terminal) -> int:
             for service, legacy, jobs in _scenes(pictures):
                 access = ServiceOptions(service=service, base_url=url, api_key="sandbox")
                 settings = access.client_options(max_outstanding=20, legacy=legacy, poll="every:0.2", rate=10.0)
-                options = RunOptions(output=output, service=service)
                 async with VideoClient(**settings) as client, _planned(output, jobs) as journal:
-                    halted = await RunSession(options, terminal).process(client, journal) or halted
+                    halted = await RunSession(RunOptions(output=output), terminal).process(client, journal) or halted
 
     try:
         in_loop(work())

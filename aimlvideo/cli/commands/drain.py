@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import typer
-
 from aimlvideo.cli.distributed_options import DatabaseOptions
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.terminal import Terminal
@@ -16,4 +14,4 @@ app = CommandApp()
 def drain(database: DatabaseOptions) -> None:
     """Tell all workers to buy nothing more, and to exit when their outstanding generations have ended."""
     with exit_codes(Terminal()) as terminal:
-        raise typer.Exit(database.shared_jobs(terminal).drain())
+        database.shared_jobs(terminal).drain()

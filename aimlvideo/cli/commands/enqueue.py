@@ -64,15 +64,13 @@ def enqueue(
         def ask() -> ServiceFacts:
             return ServiceFacts.asked(settings, terminal.remark) if priced else NO_FACTS
 
-        code = shared_jobs.queue(
+        shared_jobs.queue(
             jobs,
-            file.reader_options(settings),
+            file.reader_options({**settings, "upload": upload}),
             retry_failed=retry_failed,
             defaults=file.defaults(),
-            upload=upload,
             consent=Consent(ask, settings if priced else None, anyway, confirm_above),
         )
-        raise typer.Exit(code)
 
 
 def _names_service(settings: ClientOptions) -> bool:

@@ -107,10 +107,10 @@ def generate(
 def _saved_sentence(result: Result, output: Path) -> str:
     further = len(result.video_urls) - 1
     beside = f" and {pluralize(further, 'more clip')} beside it" if further > 0 else ""
-    return f"saved {output}{beside} ({cost_of(result)}, generation {result.generation_id})"
+    return f"saved {output}{beside} ({_cost_of(result)}, generation {result.generation_id})"
 
 
-def cost_of(result: Result) -> str:
+def _cost_of(result: Result) -> str:
     """Return what a clip cost: in USD, else in the service's own units, else that nobody says."""
     if result.cost_usd is not None:
         return f"{result.cost_usd:.2f} USD"

@@ -43,8 +43,10 @@ def report(
     with exit_codes(Terminal(json=json)) as terminal:
         if (shared_jobs := database.shared_jobs_of_page(folder, terminal)) is not None:
             if board is not None:
-                raise typer.Exit(shared_jobs.serve_board(folder, read_address("--board", board, LOCALHOST)))
-            raise typer.Exit(shared_jobs.write_page(folder, sheet=sheet))
+                shared_jobs.serve_board(folder, read_address("--board", board, LOCALHOST))
+            else:
+                shared_jobs.write_page(folder, sheet=sheet)
+            return
         if board is not None:
             raise UsageError("--board shows the jobs of many workers: pass --dsn too, or use `aimlvideo run --board`")
         written = {"page": str(write_report(folder))}

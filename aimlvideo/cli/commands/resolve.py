@@ -9,7 +9,7 @@ import typer
 
 from aimlvideo.cli.distributed_options import DatabaseOptions
 from aimlvideo.cli.exit_codes import exit_codes
-from aimlvideo.cli.generation_check import Settlement, checked_settlement, settled_sentence
+from aimlvideo.cli.generation_check import Settlement
 from aimlvideo.cli.options import ApiKey, BaseUrl, ServiceOptions, folder_of
 from aimlvideo.cli.run_folder import RunFolder
 from aimlvideo.cli.signals import in_loop
@@ -49,9 +49,10 @@ def resolve(
             raise UsageError("pass FOLDER JOB, or JOB --dsn ...")
         run = database.folder_or_shared_jobs(folder_of(folders[0]) if folders else None, terminal)
         if not isinstance(run, Path):
-            raise typer.Exit(run.settle(job, generation, base_url=base_url, api_key=api_key))
-        settle_job(run, job, generation, terminal, base_url=base_url, api_key=api_key)
-        terminal.say(settled_sentence(job, generation))
+            run.settle(job, generation, base_url=base_url, api_key=api_key)
+        else:
+            settle_job(run, job, generation, terminal, base_url=base_url, api_key=api_key)
+        terminal.say(f"job {job!r} " + (f"is generation {generation}" if generation else "is planned again"))
 
 
 def settle_job(
@@ -73,7 +74,7 @@ def settle_job(
     with read_journal(folder / JOURNAL) as journal:
         settlement = Settlement.of(journal, _found(journal, folder, job_id), generation)
     # Nobody can ask an embedded sandbox that is gone.
-    progress = checked_settlement(settlement, None if run.is_sandbox else settings, terminal)
+    progress = settlement.checked(None if run.is_sandbox else settings, terminal)
     in_loop(_write(folder, settlement.record, progress))
 
 

@@ -9,7 +9,7 @@ import typer
 
 from aimlvideo.cli.cost_estimate import Tally
 from aimlvideo.cli.exit_codes import exit_codes
-from aimlvideo.cli.options import ClientOptions, RunPlace
+from aimlvideo.cli.options import ClientOptions, RunPlace, folder_of
 from aimlvideo.cli.run_folder import NAMING, SANDBOX, RunFolder
 from aimlvideo.cli.run_options import RunOptions, SharedRunOptions
 from aimlvideo.cli.service_facts import ServiceFacts
@@ -20,6 +20,7 @@ from aimlvideo.core.jobs.file_names import NameTemplate
 from aimlvideo.core.jobs.job import Record
 from aimlvideo.errors import ServiceError, UsageError, VideoError
 from aimlvideo.pipeline.retries import may_be_bought
+from aimlvideo.shell.files.output_folders import open_folder_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
 app = CommandApp()
@@ -39,10 +40,10 @@ def resume(
     The service, --name, --upload, --legacy and --no-metadata are those of its last run, where they are not given here.
     """
     with exit_codes(shared.terminal()) as terminal:
-        folder = RunFolder.of(place)
+        folder = RunFolder(folder_of(place))
         begun_with = folder.service(service)
         options = shared.as_begun(folder)
-        run_options = options.run_options(folder.path, begun_with, store=folder.store(place))
+        run_options = options.run_options(folder.path, store=folder.store(place))
         raise typer.Exit(carry_on(options.client_options(begun_with), run_options, terminal))
 
 
@@ -51,7 +52,7 @@ def carry_on(settings: ClientOptions, options: RunOptions, terminal: Terminal, r
     folder = RunFolder(options.output)
 
     async def work() -> VideoError | None:
-        async with folder.opened() as journal:
+        async with open_folder_journal(folder.path) as journal:
             sandbox = bool(journal.fact(SANDBOX))
             if sandbox:
                 folder.claim(journal, sandbox=True)

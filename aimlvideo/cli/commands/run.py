@@ -70,7 +70,7 @@ def run(
         if dry_run:
             raise typer.Exit(check_file(jobs, settings, terminal, file, sandbox=sandbox))
         store = output if is_remote(output) else None
-        options = shared.run_options(journal_folder(output), service, store=store)
+        options = shared.run_options(journal_folder(output), store=store)
         raise typer.Exit(run_jobs(jobs, settings, options, terminal, file, sandbox=sandbox))
 
 
@@ -198,12 +198,12 @@ class Planner:
         """Note whose clips the folder has, and what later commands need to know of the run."""
         folder = RunFolder(self.options.output)
         folder.claim(journal, sandbox=self.sandbox)
-        folder.claim_service(journal, self.options.service)
+        folder.claim_service(journal, self.settings["service"])
         if self.reading.matrix:
             journal.note(MATRIX, "yes")
         journal.note(NAMING, self.options.name)
         journal.note(PLAIN_CLIPS, "" if self.settings.get("metadata", True) else "yes")
-        journal.note(LEGACY_URLS, "yes" if self.options.legacy else "")
+        journal.note(LEGACY_URLS, "yes" if self.settings.get("legacy") else "")
         journal.note(UPLOAD, self.settings.get("upload") or "")
         journal.note(STORE, self.options.store or "")
 

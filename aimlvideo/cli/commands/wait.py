@@ -9,7 +9,7 @@ import typer
 from aimlvideo.cli.commands.adopt import adopt_generations
 from aimlvideo.cli.commands.resume import carry_on
 from aimlvideo.cli.exit_codes import exit_codes
-from aimlvideo.cli.options import Json, OutputOrStore, Polls, Quiet, ServiceOptions, Timeout
+from aimlvideo.cli.options import Json, OutputOrStore, Polls, Quiet, ServiceOptions, Timeout, folder_of
 from aimlvideo.cli.run_folder import RunFolder
 from aimlvideo.cli.run_options import SharedRunOptions
 from aimlvideo.cli.typer_app import CommandApp
@@ -43,8 +43,8 @@ def wait(
             # Raises for what cannot be right, before anything is written down.
             VideoClient(**shared.client_options(access.service))
             run, _ = adopt_generations(output, generations, "", access.service)
-        folder = RunFolder.of(output)
+        folder = RunFolder(folder_of(output))
         folder.service(access.service)  # raises where it is another one's
         options = shared.as_begun(folder)
-        run_options = options.run_options(folder.path, access.service, store=folder.store(output))
+        run_options = options.run_options(folder.path, store=folder.store(output))
         raise typer.Exit(carry_on(options.client_options(access.service), run_options, terminal, run))

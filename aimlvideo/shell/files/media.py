@@ -56,6 +56,13 @@ class Media(NamedTuple):
             with self._opened(value) as (file, size):
                 self._checked(file, size, value)
 
+    def problems(self, value: Any, place: str, job: VideoJob) -> Iterator[Problem]:
+        """Yield why a picture that stands at a place of a job's parameters cannot be sent, where that is so."""
+        try:
+            self.check(value)
+        except UsageError as error:
+            yield Problem(place, "a file that can be sent", str(error), job=job.id)
+
     def path_of(self, value: Any) -> Path | None:
         """Return the file of this machine that a value names, whether it is there or not; None for anything else."""
         if not _is_path(value):
