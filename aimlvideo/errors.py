@@ -88,6 +88,13 @@ def _ranges(places: Iterable[str]) -> str:
     return "; ".join(name + ", ".join(_runs(sorted(set(listed)))) for name, listed in numbers.items())
 
 
+def _jobs(problems: Iterable[Problem]) -> str:
+    """Name the jobs of problems of which nobody said where they stand: `jobs 'a', 'b' and 3 more`."""
+    names = list(dict.fromkeys(repr(problem.job) for problem in problems if problem.job))
+    more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
+    return f"job{'s' * (len(names) > 1)} {', '.join(names[:MOST_NAMED])}{more}" if names else ""
+
+
 def _runs(numbers: Sequence[int]) -> Iterator[str]:
     first = last = None
     for number in (*numbers, None):
@@ -97,6 +104,10 @@ def _runs(numbers: Sequence[int]) -> Iterator[str]:
         if first is not None:
             yield str(first) if first == last else f"{first}-{last}"
         first = last = number
+
+
+MOST_NAMED = 5
+"""Jobs that a message names of those that share one cause."""
 
 
 class InvalidJobs(UsageError):
@@ -112,7 +123,9 @@ class InvalidJobs(UsageError):
         for problem in self.problems:
             causes.setdefault(replace(problem, where="", job=""), []).append(problem)
         return [
-            same[0] if len(same) == 1 else replace(cause, where=_ranges(problem.where for problem in same))
+            same[0]
+            if len(same) == 1
+            else replace(cause, where=_ranges(problem.where for problem in same) or _jobs(same))
             for cause, same in causes.items()
         ]
 

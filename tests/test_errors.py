@@ -6,6 +6,7 @@ import builtins
 import pickle
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -56,6 +57,18 @@ def test_places_are_joined_into_ranges(places: list[str], text: str) -> None:
 def test_different_causes_stay_apart_in_the_order_in_which_they_were_found() -> None:
     found = InvalidJobs([slip("a:1"), slip("a:2", "8"), slip("a:3")]).causes()
     assert [(problem.where, problem.got) for problem in found] == [("a:1, 3", "7"), ("a:2", "8")]
+
+
+@for_each(
+    ("jobs", "text"),
+    [
+        ("a", "job 'a': duration: expected 5 or 10, got 7"),
+        ("ab", "jobs 'a', 'b': duration: expected 5 or 10, got 7"),
+        ("abcdefg", "jobs 'a', 'b', 'c', 'd', 'e' and 2 more: duration: expected 5 or 10, got 7"),
+    ],
+)
+def test_jobs_of_which_nobody_knows_where_they_stand_are_named_by_their_ids(jobs: str, text: str) -> None:
+    assert str(InvalidJobs([replace(slip(""), job=job) for job in jobs])) == text
 
 
 def test_a_single_problem_keeps_the_name_of_its_job() -> None:
