@@ -30,7 +30,7 @@ import anyio
 
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.core.store_schemes import OTHER_STORES
-from aimlvideo.errors import SettingsError, UploadFailed
+from aimlvideo.errors import SettingsError, UploadFailed, UsageError
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.object_stores import Filesystem
 from aimlvideo.shell.journal.base import Journal
@@ -250,10 +250,10 @@ class Uploads:
     def link(self, job_id: str, file: BinaryIO, kind: str) -> str:
         """Return a signed link to a file's content for a job; the content is put there the first time. In a thread.
 
-        Raises UploadFailed.
+        Raises UploadFailed, and UsageError for a file that is changed meanwhile.
         """
-        folder = self._folder
-        name = f"{folder}/{self._digest(file)[:32]}{_ending(kind)}"
+        folder, state = self._folder, _state_of(file)
+        name = f"{folder}/{self._digest(file, state)[:32]}{_ending(kind)}"
         # One lock for the table of locks, one for each object: two jobs of one picture put it there once, two of
         # different ones do not wait for each other.
         with self._lock:
@@ -265,8 +265,14 @@ class Uploads:
                 if name not in self._users and self.store.size(name) != _size(file):
                     self.store.put(name, file)
                     self._own.add(name)
+                    if _state_of(file) != state:
+                        # Under the name of a content that it is not: the next job of that content would be given it.
+                        self.store.remove(folder, [name.rpartition("/")[2]])
+                        raise UsageError(f"{file.name} was changed while it was read: expected it to stay as it is")
                 self._users.setdefault(name, set()).add(job_id)
                 return self.store.sign(name, (UploadStore.valid_until(folder) or 0) - clock.wall())
+            except UsageError:
+                raise
             except Exception as error:
                 # Each store has its own exceptions.
                 raise UploadFailed(f"a file could not be put into {self.store.url}: {error}. Run again") from error
@@ -323,23 +329,29 @@ class Uploads:
     def _fact(self, folder: str) -> str:
         return f"{FOLDER_FACT}{self.store.url}/{folder}"
 
-    def _digest(self, file: BinaryIO) -> str:
+    def _digest(self, file: BinaryIO, state: tuple[int, ...] | None) -> str:
         """Return the SHA-256 of a file's content, read once for each state of a file."""
-        key: tuple[int, ...] | None = None
-        with suppress(OSError):
-            # By the open file, not by its name: what has the name may be replaced between the reading and the next
-            # look.
-            state = os.fstat(file.fileno())
-            key = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
-        if key is None or key not in self._digests:
+        if state is None or state not in self._digests:
             file.seek(0)
             digest = hashlib.sha256()
             while block := file.read(2**20):
                 digest.update(block)
-            if key is None:
+            if state is None:
                 return digest.hexdigest()
-            self._digests[key] = digest.hexdigest()
-        return self._digests[key]
+            self._digests[state] = digest.hexdigest()
+        return self._digests[state]
+
+
+def _state_of(file: BinaryIO) -> tuple[int, ...] | None:
+    """Return what changes with a file's content; None where it is none of the system's.
+
+    By the open file, not by its name: what has the name may be replaced between the reading and the next look.
+    """
+    try:
+        state = os.fstat(file.fileno())
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
 
 
 def _ending(kind: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -142,6 +143,26 @@ async def test_a_file_that_is_replaced_before_it_is_put_there_is_put_as_it_was_r
         place = UploadStore(PLACE)
         place.put("one.mp4", file)
     assert place.files.cat_file(place.path("one.mp4")) == b"as it was read"
+
+
+async def test_a_file_that_is_changed_while_it_is_put_there_is_said_and_stands_for_no_other(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_file, changed = MemoryFileSystem.put_file, folder / "same.png"
+    os.utime(changed, (1, 1))
+
+    def changed_meanwhile(self: Any, local: str, path: str, **options: Any) -> None:
+        if local == str(changed):
+            changed.write_bytes(LARGE[:-1] + b"!")
+        put_file(self, local, path, **options)
+
+    monkeypatch.setattr(MemoryFileSystem, "put_file", changed_meanwhile)
+    service = Fetching()
+    async with FakeClient(service, upload=PLACE) as client:
+        results = await run_all(client, [job(folder, "a", changed.name), job(folder, "b")], output=folder / "out")
+    assert "same.png was changed while it was read" in str(results["a"].error)
+    assert results["b"].stage is Stage.SAVED
+    assert service.fetched == [LARGE]
 
 
 async def test_bytes_and_data_uris_go_by_a_link_too(folder: Path) -> None:
