@@ -38,8 +38,9 @@ def exit_code_of(error: VideoError) -> int:
 
 
 @contextmanager
-def exit_codes(terminal: Terminal) -> Iterator[Terminal]:
+def exit_codes(*, json: bool = False, quiet: bool = False) -> Iterator[Terminal]:
     """Give a command its terminal; end it with the right exit code, never with a traceback for a user's mistake."""
+    terminal = Terminal(json=json, quiet=quiet)
     try:
         yield terminal
     except InvalidJobs as error:

@@ -39,7 +39,6 @@ from aimlvideo.cli.options import (
     read_address,
 )
 from aimlvideo.cli.run_folder import LEGACY_URLS, NAMING, PLAIN_CLIPS, RunFolder
-from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.file_names import NameTemplate
 from aimlvideo.core.money.budget import checked_limit
 from aimlvideo.errors import UsageError
@@ -121,10 +120,6 @@ class SharedRunOptions:
     metrics: Metrics = None
     json: Json = False
     quiet: Quiet = False
-
-    def terminal(self) -> Terminal:
-        """Return the terminal that shows the run."""
-        return Terminal(json=self.json, quiet=self.quiet)
 
     def client_options(self, service: str, *, strict: bool = False) -> ClientOptions:
         """Return the settings of the run's client. Raises UsageError for a text that cannot be read."""

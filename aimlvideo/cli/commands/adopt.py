@@ -11,7 +11,6 @@ from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import RunPlace, Service, folder_of
 from aimlvideo.cli.run_folder import SANDBOX, STORE, RunFolder
 from aimlvideo.cli.signals import in_loop
-from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.formatting import command_line
 from aimlvideo.core.jobs.file_names import file_name
@@ -35,7 +34,7 @@ def adopt(
     service: Service = DEFAULT_SERVICE,
 ) -> None:
     """Take generations from elsewhere into a folder; `aimlvideo resume DIR` fetches them."""
-    with exit_codes(Terminal()) as terminal:
+    with exit_codes() as terminal:
         _, adopted = adopt_generations(place, generations, model, service)
         here_before = len({*generations}) - adopted
         more = f", {here_before} here before" if here_before else ""

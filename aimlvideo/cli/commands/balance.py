@@ -9,7 +9,6 @@ from typing import Any
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import JsonObject, ServiceOptions
 from aimlvideo.cli.signals import in_loop
-from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.formatting import format_units
 from aimlvideo.core.money.account import KeyLimits, ResourcePack
@@ -25,7 +24,7 @@ app = CommandApp()
 @app.command(epilog="Example: aimlvideo balance")
 def balance(access: ServiceOptions, json: JsonObject = False) -> None:
     """Show what the account has left."""
-    with exit_codes(Terminal(json=json)) as terminal:
+    with exit_codes(json=json) as terminal:
         settings = access.client_options()
         account = service_of(access.service)
         dollars, packs = account.balance, account.packs

@@ -46,7 +46,7 @@ def check_jobs(
     json: JsonObject = False,
 ) -> None:
     """Validate and price a job file; nothing is sent that costs anything."""
-    with exit_codes(Terminal(json=json)) as terminal:
+    with exit_codes(json=json) as terminal:
         settings = access.client_options(
             max_outstanding=count_or_auto("--max-outstanding", max_outstanding), rate=rate, legacy=legacy, upload=upload
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from aimlvideo.cli.distributed_options import AccountOptions, DatabaseOptions
 from aimlvideo.cli.exit_codes import exit_codes
-from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 
 app = CommandApp()
@@ -18,12 +17,12 @@ def db() -> None:
 @app.command(epilog="Example: aimlvideo db init --max-outstanding 50 --max-spend 500")
 def init(database: DatabaseOptions, account: AccountOptions) -> None:
     """Make the tables, or bring them up to date, and set the limits of the account that are given."""
-    with exit_codes(Terminal()) as terminal:
+    with exit_codes() as terminal:
         database.shared_jobs(terminal).init(account.limits())
 
 
 @app.command(epilog="Example: aimlvideo db limits --rate 2")
 def limits(database: DatabaseOptions, account: AccountOptions) -> None:
     """Show the limits of the account; those that are given are changed first, for all workers at once."""
-    with exit_codes(Terminal()) as terminal:
+    with exit_codes() as terminal:
         database.shared_jobs(terminal).show_limits(account.limits())

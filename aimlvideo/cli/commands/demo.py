@@ -42,7 +42,7 @@ app = CommandApp()
 @app.command(epilog="Example: aimlvideo demo -o demo-clips")
 def demo(output: Output = Path("demo-clips"), quiet: Quiet = False) -> None:
     """Make a dozen real clips on the embedded sandbox: no key, no network, no bill."""
-    with exit_codes(Terminal(quiet=quiet)) as terminal:
+    with exit_codes(quiet=quiet) as terminal:
         raise typer.Exit(_make_demo(output, terminal))
 
 

@@ -48,7 +48,7 @@ def doctor(
     json: JsonObject = False,
 ) -> None:
     """Ask each free question that a run relies on, and say what of the answers is understood; nothing is bought."""
-    with exit_codes(Terminal(json=json)) as terminal:
+    with exit_codes(json=json) as terminal:
         settings = access.client_options()
 
         async def ask() -> _Diagnosis:

@@ -22,7 +22,6 @@ from aimlvideo.cli.options import (
     Upload,
 )
 from aimlvideo.cli.service_facts import NO_FACTS, ServiceFacts
-from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.money.budget import checked_limit
 from aimlvideo.core.services import service_of
@@ -51,7 +50,7 @@ def enqueue(
     The same command again adds what is new. The price list is read where there is a key or a base URL, or where
     --confirm-above is given.
     """
-    with exit_codes(Terminal(quiet=quiet)) as terminal:
+    with exit_codes(quiet=quiet) as terminal:
         check_upload(upload)  # it is kept for every worker, none of which could begin
         shared_jobs = database.shared_jobs(terminal)
         # Here, not above: `aimlvideo --help` has to work without the extra.

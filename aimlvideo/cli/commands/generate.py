@@ -95,7 +95,7 @@ def generate(
     quiet: Quiet = False,
 ) -> None:
     """Make one clip."""
-    with exit_codes(Terminal(json=json, quiet=quiet)) as terminal:
+    with exit_codes(json=json, quiet=quiet) as terminal:
         settings = access.client_options(
             timeout=timeout, poll=poll, strict=strict, legacy=legacy, upload=upload, metadata=not no_metadata
         )

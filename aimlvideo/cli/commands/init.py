@@ -12,7 +12,6 @@ import typer
 
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.model_tables import ParamRow, example_line, known_model, model_page
-from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.formatting import command_line
@@ -35,7 +34,7 @@ def init(
     model: Annotated[str, typer.Option(help="The model of the sample: see `aimlvideo models`.")] = FIRST_MODEL,
 ) -> None:
     """Write a commented sample job file for a model."""
-    with exit_codes(Terminal()) as terminal:
+    with exit_codes() as terminal:
         chosen = known_model(known_catalog(), model)
         sample_of = {".jsonl": _sample_lines, ".csv": _sample_csv, ".xlsx": _sample_workbook}.get(file.suffix.lower())
         if sample_of is None:

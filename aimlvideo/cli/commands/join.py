@@ -11,7 +11,6 @@ import typer
 from aimlvideo.cli.distributed_options import DatabaseOptions
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import Folder, JsonObject, file_of
-from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.formatting import command_line, format_seconds, pluralize
 from aimlvideo.core.jobs.file_names import JOURNAL
@@ -41,7 +40,7 @@ def join(
 
     With --dsn (or AIMLVIDEO_DSN) the jobs are those of many workers; the folder is where their clips are.
     """
-    with exit_codes(Terminal(json=json)) as terminal:
+    with exit_codes(json=json) as terminal:
         if (shared_jobs := database.shared_jobs_of_page(folder, terminal)) is not None:
             records = shared_jobs.progress()
         else:

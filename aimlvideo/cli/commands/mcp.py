@@ -12,7 +12,6 @@ from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import Polls, ServiceOptions, Timeout, Upload
 from aimlvideo.cli.session import client_of
 from aimlvideo.cli.signals import in_loop
-from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.money.budget import checked_limit
 from aimlvideo.errors import SettingsError
@@ -32,7 +31,7 @@ def mcp(
     upload: Upload = None,
 ) -> None:
     """Serve tools for agents on standard input and output, within a spending limit."""
-    with exit_codes(Terminal(json=True)):
+    with exit_codes(json=True):
         checked_limit(max_spend, "--max-spend")
         if find_spec("mcp") is None:
             raise SettingsError("`aimlvideo mcp` needs the extra `mcp`: pip install 'aimlvideo[mcp]'")

@@ -52,7 +52,7 @@ def models(
     json: JsonObject = False,
 ) -> None:
     """List the models, or show what one model accepts."""
-    with exit_codes(Terminal(json=json)) as terminal:
+    with exit_codes(json=json) as terminal:
         settings = ServiceOptions(base_url=base_url, api_key=api_key).client_options()
         if refresh:
             _refresh_models(settings, terminal)

@@ -10,7 +10,6 @@ from aimlvideo.cli.distributed_options import DatabaseOptions
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import ApiKey, BaseUrl, FolderOrNone, JsonObject, ServiceOptions
 from aimlvideo.cli.reconciliation import reconcile_jobs
-from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.shell.journal.sqlite_reader import read_journal
@@ -30,7 +29,7 @@ def reconcile(
 
     Nothing is written: a cost that the journal lacks stays unknown in `status`, the report and results.jsonl.
     """
-    with exit_codes(Terminal(json=json)) as terminal:
+    with exit_codes(json=json) as terminal:
         settings = ServiceOptions(base_url=base_url, api_key=api_key).client_options()
         run = database.folder_or_shared_jobs(folder, terminal)
         if not isinstance(run, Path):

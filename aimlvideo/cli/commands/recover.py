@@ -37,7 +37,7 @@ MOST_NAMED = 20
 @app.command(epilog="Example: aimlvideo recover clips")
 def recover(place: RunPlace, access: ServiceOptions) -> None:
     """Rebuild a lost journal from results.jsonl and the service's log, or its lists of tasks."""
-    with exit_codes(Terminal()) as terminal:
+    with exit_codes() as terminal:
         folder = folder_of(place)
         if not folder.is_dir():
             raise UsageError(f"there is no folder {folder}: expected the output folder of a run that lost its journal")

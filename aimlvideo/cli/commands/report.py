@@ -9,7 +9,6 @@ import typer
 from aimlvideo.cli.distributed_options import DatabaseOptions
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import LOCALHOST, Folder, JsonObject, read_address
-from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.errors import UsageError
@@ -40,7 +39,7 @@ def report(
     With --dsn (or AIMLVIDEO_DSN) it shows the jobs of many workers; the folder is where their clips are. With --board
     it is not written but served, and updates itself until Ctrl-C.
     """
-    with exit_codes(Terminal(json=json)) as terminal:
+    with exit_codes(json=json) as terminal:
         if (shared_jobs := database.shared_jobs_of_page(folder, terminal)) is not None:
             if board is not None:
                 shared_jobs.serve_board(folder, read_address("--board", board, LOCALHOST))

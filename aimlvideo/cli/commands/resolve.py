@@ -41,7 +41,7 @@ def resolve(
 
     The service is asked first: for whom that generation was bought, or whether it did accept the job after all.
     """
-    with exit_codes(Terminal()) as terminal:
+    with exit_codes() as terminal:
         if bool(generation) == not_accepted:
             raise UsageError("pass either --generation ID or --not-accepted")
         *folders, job = words

@@ -39,7 +39,7 @@ def resume(
 
     The service, --name, --upload, --legacy and --no-metadata are those of its last run, where they are not given here.
     """
-    with exit_codes(shared.terminal()) as terminal:
+    with exit_codes(json=shared.json, quiet=shared.quiet) as terminal:
         folder = RunFolder(folder_of(place))
         begun_with = folder.service(service)
         options = shared.as_begun(folder)

@@ -64,7 +64,7 @@ def run(
     ] = False,
 ) -> None:
     """Make every clip of a job file. The same command again carries on where it stopped."""
-    with exit_codes(shared.terminal()) as terminal:
+    with exit_codes(json=shared.json, quiet=shared.quiet) as terminal:
         settings = shared.client_options(service, strict=file.strict)
         settings["local_files"] = not file.no_local_files
         if dry_run:

@@ -47,7 +47,7 @@ def sandbox(
     settings: Annotated[bool, typer.Option("--settings", help="List every setting with its default.")] = False,
 ) -> None:
     """Serve the embedded sandbox, for other programs' tests."""
-    with exit_codes(Terminal()) as terminal:
+    with exit_codes() as terminal:
         if settings:
             terminal.table(("setting", "default", "meaning"), _setting_rows())
             return

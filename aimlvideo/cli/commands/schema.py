@@ -11,7 +11,6 @@ import typer
 
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.model_tables import known_model
-from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.catalog.model import Model, Param
 from aimlvideo.core.catalog.param_help import PARAM_HELP
@@ -26,7 +25,7 @@ def schema(
 ) -> None:
     """Print a JSON Schema of the lines of a job file, for editors."""
     # For programs: in UTF-8, whatever the code page.
-    with exit_codes(Terminal(json=True)):
+    with exit_codes(json=True):
         catalog = known_catalog()
         chosen = known_model(catalog, model) if model else None
         sys.stdout.write(

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from aimlvideo.cli.exit_codes import exit_codes
-from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.shell.files.clip_metadata import recipe_in
 
@@ -23,6 +22,6 @@ def show(
 ) -> None:
     """Print how a clip was made, as a line for a job file: `aimlvideo show clip.mp4 | aimlvideo run - -o again/`."""
     # What it prints is for programs anyway: in UTF-8, whatever the code page, as `run -` reads it.
-    with exit_codes(Terminal(json=True)) as terminal:
+    with exit_codes(json=True) as terminal:
         recipe = recipe_in(clip)
         terminal.value(recipe if everything else recipe["job"])

@@ -42,7 +42,7 @@ def uploads(
     json: JsonObject = False,
 ) -> None:
     """Show the local files that were put behind links, and remove what nobody needs."""
-    with exit_codes(Terminal(json=json)) as terminal:
+    with exit_codes(json=json) as terminal:
         show = _below_url if is_remote(place) else _of_run
         value = show(place, terminal, remove=remove)
         if not value["folders"]:

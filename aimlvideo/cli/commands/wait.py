@@ -37,7 +37,7 @@ def wait(
     shared = SharedRunOptions(
         base_url=access.base_url, api_key=access.api_key, timeout=timeout, poll=poll, json=json, quiet=quiet
     )
-    with exit_codes(shared.terminal()) as terminal:
+    with exit_codes(json=shared.json, quiet=shared.quiet) as terminal:
         run = None
         if generations:
             # Raises for what cannot be right, before anything is written down.

@@ -21,7 +21,6 @@ from aimlvideo.cli.options import (
     Timeout,
     Upload,
 )
-from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.store_schemes import OTHER_STORES
 
@@ -58,7 +57,7 @@ def worker(
     The limits are those of the account, for all workers together (`aimlvideo db limits`). Those that are given here set
     them where no other worker is running, and have to agree with them where one is.
     """
-    with exit_codes(Terminal(json=json, quiet=quiet)) as terminal:
+    with exit_codes(json=json, quiet=quiet) as terminal:
         settings = access.client_options(
             timeout=timeout, poll=poll, settle=settle, strict=strict, legacy=legacy, upload=upload,
             local_files=not no_local_files,
