@@ -155,7 +155,7 @@ class PollState(NamedTuple):
         policy.observe(self.last_polled_at - self.running_since, now - self.running_since, True)
 
 
-class FixedPolls:
+class FixedPolls(PollPolicy):
     """Asks every `every` seconds, and learns nothing."""
 
     def __init__(self, every: float = 15.0) -> None:
@@ -188,7 +188,7 @@ class FixedPolls:
         return self.every
 
 
-class LearnedPolls:
+class LearnedPolls(PollPolicy):
     """Asks when it costs least, and learns how long generations take while they run.
 
     It begins with `published` percentiles (share to seconds) or else with `documented` seconds, and makes do without.
@@ -224,7 +224,6 @@ class LearnedPolls:
         return last + min(gap, LARGEST_GAP)
 
     def observe(self, lo: float, hi: float, done: bool) -> None:
-        """Learn that a generation, alive at age `lo`, had ended (`done`) or still ran at age `hi`."""
         lo = max(lo, 0.0)
         if done:
             self.latency.ended(lo, hi)
@@ -232,7 +231,6 @@ class LearnedPolls:
             self.latency.survived(lo, hi)
 
     def quantile(self, p: float) -> float:
-        """Return the age by which the share `p` of generations has ended, as far as is known."""
         return self.latency.law.quantile(p)
 
     def queued_gap(self) -> float:

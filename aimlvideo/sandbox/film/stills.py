@@ -31,18 +31,17 @@ class Still(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Flat:
+class Flat(Still):
     """One picture."""
 
     planes: Planes
 
     def seen(self, view: View, size: Size) -> Planes:
-        """Return the frame's three planes at a view."""
         return cut(self.planes, view, size)
 
 
 @dataclass(frozen=True, slots=True)
-class Deep:
+class Deep(Still):
     """A scene with a foreground that moves faster than what is behind it.
 
     `masks` are for luma and for chroma, and `region` is the box in which they are not empty. A foreground of one
@@ -56,7 +55,6 @@ class Deep:
     region: Box
 
     def seen(self, view: View, size: Size) -> Planes:
-        """Return the frame's three planes at a view."""
         far = cut(self.back, View(view.x * 0.45, view.y * 0.45, 1 + (view.zoom - 1) * 0.5), size)
         part = in_frame(self.region, self.masks[0].size, view, size)
         if part is None:

@@ -75,7 +75,7 @@ ABANDONED = 3600.0
 """Seconds without a change, after which the folder of a worker that is not on the roll belongs to nobody."""
 
 
-class _SharedFolder:
+class _SharedFolder(ClipStore):
     """A folder that several workers share: each fetches into a part of its own, and renames."""
 
     def __init__(self, folder: Path, staging: Path) -> None:
@@ -96,7 +96,6 @@ class _SharedFolder:
         return path
 
     async def length(self, name: str) -> int | None:
-        """Return the bytes of a clip in its place, None where it is not there."""
         try:
             return (self.folder / name).stat().st_size
         except OSError:
@@ -106,7 +105,6 @@ class _SharedFolder:
         return str(self.folder)
 
     async def read_text(self, name: str) -> str | None:
-        """Return a small file of the folder, None where it is not there."""
         try:
             return (self.folder / name).read_text().strip()
         except OSError:
@@ -124,7 +122,6 @@ class _SharedFolder:
             raise SettingsError(f"{self.folder / name} cannot be written: {error.strerror or error}") from error
 
     async def replace_text(self, name: str, text: str) -> None:
-        """Write a small file in place of the one that is there: whole, or not at all. Raises SettingsError."""
         try:
             (self.staging / name).write_text(text)
             (self.staging / name).replace(self.folder / name)
@@ -132,7 +129,6 @@ class _SharedFolder:
             raise SettingsError(f"{self.folder / name} cannot be written: {error.strerror or error}") from error
 
     async def remove(self, name: str) -> None:
-        """Remove a small file of the folder."""
         (self.folder / name).unlink(missing_ok=True)
 
     async def sweep(self, alive: Collection[str]) -> None:
@@ -185,7 +181,7 @@ class Filesystem:
         self.files.put_file(source, place, **marked)
 
 
-class ObjectStore:
+class ObjectStore(ClipStore):
     """A folder of an object store, by its URL: `s3://bucket/run` (see `Filesystem`)."""
 
     def __init__(self, url: str, staging: Path) -> None:
@@ -220,7 +216,6 @@ class ObjectStore:
         return path
 
     async def length(self, name: str) -> int | None:
-        """Return the bytes of a clip in its place, None where it is not there."""
         try:
             return int((await anyio.to_thread.run_sync(self._store.files.info, self._store.path(name)))["size"])
         except FileNotFoundError:
@@ -232,7 +227,6 @@ class ObjectStore:
         return self.url
 
     async def read_text(self, name: str) -> str | None:
-        """Return a small object, None where it is not there."""
         try:
             content = await anyio.to_thread.run_sync(self._store.files.cat_file, self._store.path(name))
             return str(content.decode()).strip()
@@ -242,7 +236,6 @@ class ObjectStore:
             raise SettingsError(f"{self.url}/{name} cannot be read: {error}") from error
 
     async def write_text(self, name: str, text: str) -> None:
-        """Write a small object. Raises SettingsError."""
         try:
             await anyio.to_thread.run_sync(self._store.files.pipe_file, self._store.path(name), text.encode())
         except Exception as error:
@@ -251,7 +244,6 @@ class ObjectStore:
     replace_text = write_text
 
     async def remove(self, name: str) -> None:
-        """Remove a small object."""
         await anyio.to_thread.run_sync(self._store.files.rm_file, self._store.path(name))
 
     async def sweep(self, alive: Collection[str]) -> None:

@@ -182,25 +182,21 @@ class _UploadRecords(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _JournalRecords:
+class _JournalRecords(_UploadRecords):
     """The records of a journal that is this process's own."""
 
     journal: Journal
 
     async def facts(self, beginning: str) -> Mapping[str, str]:
-        """Return the facts of the journal whose names begin so."""
         return self.journal.facts(beginning)
 
     async def note(self, name: str, value: str) -> None:
-        """Write one fact."""
         self.journal.note(name, value)
 
     async def forget(self, name: str) -> None:
-        """Take one fact away."""
         self.journal.forget(name)
 
     async def outstanding(self, job_ids: set[str]) -> tuple[set[str], bool]:
-        """Return which of these jobs are outstanding, and whether any other job is."""
         # The journal gives the outstanding ones first: a million planned jobs behind them are not read.
         begun = takewhile(lambda record: record.progress.stage is not Stage.PLANNED, self.journal.open_jobs())
         ids = {record.job.id for record in begun if record.progress.stage in OUTSTANDING}

@@ -1,4 +1,7 @@
-"""What a journal is: one interface, kept in SQLite, PostgreSQL or memory."""
+"""What a journal is: one interface, kept in SQLite, PostgreSQL or memory.
+
+What a method does stands here, once; where a kind of journal does more, or less, it says so itself.
+"""
 
 from __future__ import annotations
 
@@ -68,6 +71,8 @@ class JournalReader(Protocol):
 
     def all_jobs(self) -> Iterator[Record]:
         """Give every job: those that are not ended, as `open_jobs` does, and then those that are."""
+        yield from self.open_jobs()
+        yield from self.ended_jobs()
 
     def counts(self, *, run: int | None = None) -> dict[str, int]:
         """Return the number of jobs by stage."""

@@ -11,11 +11,14 @@ from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob
 from aimlvideo.core.jobs.problems import changed_content_problem, duplicate_id_problem
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.errors import InvalidJobs
-from aimlvideo.shell.journal.base import CopyNumbers
+from aimlvideo.shell.journal.base import CopyNumbers, Journal
 
 
-class InMemoryJournal:
-    """Keeps what is planned or outstanding at the service, and nothing of what has ended: its size stays flat."""
+class InMemoryJournal(Journal):
+    """Keeps what is planned or outstanding at the service, and nothing of what has ended: its size stays flat.
+
+    So all that it gives and counts is of jobs under way, but for what is spent: that is of all jobs of this object.
+    """
 
     def __init__(self) -> None:
         self._records: dict[str, Record] = {}
@@ -29,13 +32,11 @@ class InMemoryJournal:
         self._run = 1
 
     def begin(self) -> int:
-        """Begin another run, and number it."""
         self._run += 1
         return self._run
 
     @contextmanager
     def planning(self) -> Iterator[None]:
-        """Plan any number of jobs at once: all of them, or, where the block raises, nothing."""
         before = dict(self._records), dict(self._runs)
         try:
             yield
@@ -70,7 +71,6 @@ class InMemoryJournal:
                 del self._runs[job_id], self._records[job_id]
 
     def adopt(self, job: VideoJob, progress: Progress) -> Record:
-        """Watch a job that somebody else submitted, or return it as it is here already."""
         if (record := self.find(job.id)) is not None:
             return record
         self.step(job, progress)
@@ -107,88 +107,65 @@ class InMemoryJournal:
         """Return at once: nothing here survives anything."""
 
     def find(self, job_id: str) -> Record | None:
-        """Return a job that is under way with its progress, or None."""
         return self._records.get(job_id)
 
     def by_generation(self, generation_id: str) -> Record | None:
-        """Return the job that a generation belongs to, or None."""
         records = self._records.values()
         return next((record for record in records if record.progress.generation_id == generation_id), None)
 
     @cached_property
     def earlier_generations(self) -> Mapping[str, str]:
-        """The generations of the latest jobs, each with its job's id, as they are when this is asked first."""
         pairs = ((progress.generation_id, job.id) for job, progress in self._records.values())
         return {generation_id: job_id for generation_id, job_id in pairs if generation_id}
 
     @property
     def file_names(self) -> set[str]:
-        """The names of the clips that are under way, in small letters."""
         return {one.progress.file.casefold() for one in self._records.values() if one.progress.file}
 
     def attempts(self, job_id: str) -> list[Attempt]:
-        """Return every submission of one job that is under way, the oldest first."""
         record = self._records.get(job_id)
         current = [record.progress.attempt] if record and record.progress.has_attempt else []
         return [*self._attempts.get(job_id, ()), *current]
 
     def earlier_attempts(self) -> Iterator[tuple[str, Attempt]]:
-        """Give those of jobs that are under way."""
         for job_id, attempts in self._attempts.items():
             yield from ((job_id, attempt) for attempt in attempts)
 
     def accepted_sample(self) -> Record | None:
-        """Return a job that the service surely took, under a request id of ours; None where there is none."""
         records = self._records.values()
         return next((one for one in records if one.progress.generation_id and one.progress.request_id), None)
 
     def open_jobs(self, *, retry_failed: bool = False, run: int | None = None) -> Iterator[Record]:
-        """Give each job that is under way once, those that are outstanding first."""
         records = list(self._records.values())
         yield from sorted(records, key=lambda record: record.progress.stage is Stage.PLANNED)
 
     def ended_jobs(self, *, run: int | None = None) -> Iterator[Record]:
-        """Give nothing: what has ended is not kept here."""
         return iter(())
 
-    def all_jobs(self) -> Iterator[Record]:
-        """Give every job: those that are not ended, as `open_jobs` does, and then those that are."""
-        yield from self.open_jobs()
-        yield from self.ended_jobs()
-
     def counts(self, *, run: int | None = None) -> dict[str, int]:
-        """Return the number of jobs under way by stage."""
         return dict(Counter(record.progress.stage.value for record in self._records.values()))
 
     def planned_models(self) -> dict[str, int]:
-        """Return the number of planned jobs by model."""
         planned = (one.job.model for one in self._records.values() if one.progress.stage is Stage.PLANNED)
         return dict(Counter(planned))
 
     def spent(self) -> float:
-        """Return what all jobs are known to have cost, in USD: those of this object."""
         return self._spent
 
     def unknown_costs(self) -> int:
-        """Return 0: what has ended is not kept here."""
         return 0
 
     def costs_in_units(self) -> tuple[int, float]:
-        """Return nothing: what has ended is not kept here."""
         return 0, 0.0
 
     def fact(self, name: str) -> str | None:
-        """Return one fact about the whole."""
         return self._facts.get(name)
 
     def facts(self, beginning: str) -> dict[str, str]:
-        """Return the facts whose names begin so."""
         return {name: value for name, value in self._facts.items() if name.startswith(beginning)}
 
     def note(self, name: str, value: str) -> None:
-        """Remember one fact about the whole."""
         self._facts[name] = value
 
     def forget(self, name: str) -> None:
-        """Take one fact about the whole away."""
         self._facts.pop(name, None)

@@ -26,6 +26,7 @@ from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Counts, Standing
 from aimlvideo.errors import JournalError
+from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.postgres_connection import (
     AGAIN,
     AWAY,
@@ -112,7 +113,7 @@ def _undamaged(rows: Iterable[Sequence[Any]]) -> Iterator[Record]:
             log.error("%s", error)
 
 
-class PostgresJournal(SyncPostgresJournal):
+class PostgresJournal(SyncPostgresJournal, Journal):
     """The journal in one database, for one worker (its `owner`).
 
     `lost` is called with each job that turns out to be another owner's now, `refused` with each that may not be bought
@@ -150,7 +151,6 @@ class PostgresJournal(SyncPostgresJournal):
         return self._written - self._committed
 
     def adopt(self, job: VideoJob, progress: Progress) -> Record:
-        """Write down a job that somebody else submitted, or return it as it is here already."""
         if (record := self.find(job.id)) is not None:
             return record
         self.plan(job)
@@ -179,7 +179,6 @@ class PostgresJournal(SyncPostgresJournal):
             self._seen_prices[model] = self._new_prices[model] = dollars
 
     def accepted_sample(self) -> Record | None:
-        """Return a job that the service surely took, under a request id of ours; None where none is known here."""
         return super().accepted_sample() if self.owner is None else self._sample
 
     async def read_sample(self) -> None:

@@ -21,7 +21,7 @@ from aimlvideo.core.jobs.problems import changed_content_problem, duplicate_id_p
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Counts
 from aimlvideo.errors import InvalidJobs, JournalError, Problem
-from aimlvideo.shell.journal.base import MOST_EARLIER, CopyNumbers
+from aimlvideo.shell.journal.base import MOST_EARLIER, CopyNumbers, JournalReader
 from aimlvideo.shell.journal.postgres_connection import Connection, Database, postgres_errors, required_row
 from aimlvideo.shell.journal.postgres_schema import STAGE_COLUMNS, check_tables
 
@@ -61,7 +61,7 @@ class NewJobs:
     ids: Iterator[str]
 
 
-class SyncPostgresJournal:
+class SyncPostgresJournal(JournalReader):
     """The jobs of one database, over one connection that blocks: for CLI commands."""
 
     def __init__(self, connect: Callable[[], psycopg.Connection[Any]]) -> None:
@@ -169,7 +169,6 @@ class SyncPostgresJournal:
         return Record(job, record_of(before).progress)
 
     def open_jobs(self, *, retry_failed: bool = False, run: int | None = None) -> Iterator[Record]:
-        """Give each job that is not ended once, those that are outstanding first."""
         yield from self._all(BEGUN)
         if retry_failed:
             yield from self.failed_jobs()
@@ -257,57 +256,43 @@ class SyncPostgresJournal:
             yield
 
     def ended_jobs(self, *, run: int | None = None) -> Iterator[Record]:
-        """Give the jobs that are saved or failed."""
         yield from self._all("stage IN ('saved', 'failed')")
-
-    def all_jobs(self) -> Iterator[Record]:
-        """Give every job: those that are not ended, as `open_jobs` does, and then those that are."""
-        yield from self.open_jobs()
-        yield from self.ended_jobs()
 
     @postgres_errors()
     def find(self, job_id: str) -> Record | None:
-        """Return one job with its progress, or None."""
         row = self.db.execute(f"{ROWS} WHERE id = %s", (job_id,)).fetchone()
         return record_of(row) if row else None
 
     @postgres_errors()
     def attempts(self, job_id: str) -> list[Attempt]:
-        """Return every submission of one job, the oldest first: no request id and no generation id is ever dropped."""
         rows = self.db.execute(f"{ATTEMPTS} WHERE job = %s ORDER BY seq", (job_id,))
         earlier = [attempt for _, attempt in map(attempt_of, rows)]
         record = self.find(job_id)
         return [*earlier, record.progress.attempt] if record and record.progress.has_attempt else earlier
 
     def earlier_attempts(self) -> Iterator[tuple[str, Attempt]]:
-        """Give every submission that was replaced by another one, the oldest first, each with its job's id."""
         return map(attempt_of, self.db.execute(f"{ATTEMPTS} ORDER BY seq"))
 
     @postgres_errors()
     def by_generation(self, generation_id: str) -> Record | None:
-        """Return the job that a generation belongs to, or None."""
         row = self.db.execute(f"{ROWS} WHERE generation_id = %s LIMIT 1", (generation_id,)).fetchone()
         return record_of(row) if row else None
 
     @cached_property
     def earlier_generations(self) -> Mapping[str, str]:
-        """The generations of the latest jobs, each with its job's id, as they are when this is asked first."""
         begun = "SELECT generation_id, id FROM aimlvideo_jobs WHERE generation_id IS NOT NULL"
         rows = self.db.execute(f"{begun} ORDER BY seq DESC LIMIT %s", (MOST_EARLIER,))
         return dict(rows.fetchall())
 
     @property
     def file_names(self) -> set[str]:
-        """The names of all clips, in small letters."""
         return {name.casefold() for name in self._rows("SELECT file FROM aimlvideo_jobs WHERE file IS NOT NULL")}
 
     def accepted_sample(self) -> Record | None:
-        """Return a job that the service surely took, under a request id of ours; None where there is none."""
         row = self.db.execute(SAMPLE).fetchone()
         return record_of(row) if row else None
 
     def counts(self, *, run: int | None = None) -> dict[str, int]:
-        """Return the number of jobs by stage."""
         account = self.account()
         return {stage: account[stage] for stage in STAGE_COLUMNS if account[stage]}
 
@@ -318,20 +303,16 @@ class SyncPostgresJournal:
         return required_row(row, "aimlvideo_account")
 
     def planned_models(self) -> dict[str, int]:
-        """Return the number of planned jobs by model."""
         by_model = "SELECT asked::json ->> 0, count(*) FROM aimlvideo_jobs WHERE stage = 'planned' GROUP BY 1"
         return dict(self.db.execute(by_model).fetchall())
 
     def spent(self) -> float:
-        """Return what all jobs are known to have cost, in USD."""
         return float(self._one("SELECT spent FROM aimlvideo_account"))
 
     def unknown_costs(self) -> int:
-        """Return how many clips are paid, also those that could not be fetched, whose cost in USD nobody said."""
         return int(self._one("SELECT unknown_costs FROM aimlvideo_account"))
 
     def costs_in_units(self) -> tuple[int, float]:
-        """Return how many of those clips have a cost in the service's own units, and what all jobs cost in them."""
         # In the words of the indexes: a look at a list without any reads none of its jobs.
         in_units = "cost_units IS NOT NULL AND cost_usd IS NULL"
         jobs, attempts = (f"FROM {table} WHERE {in_units}" for table in ("aimlvideo_jobs", "aimlvideo_attempts"))
@@ -341,12 +322,10 @@ class SyncPostgresJournal:
 
     @postgres_errors()
     def fact(self, name: str) -> str | None:
-        """Return one fact about the whole, such as its service."""
         row = self.db.execute("SELECT value FROM aimlvideo_facts WHERE name = %s", (name,)).fetchone()
         return row[0] if row else None
 
     def facts(self, beginning: str) -> dict[str, str]:
-        """Return the facts whose names begin so."""
         return dict(self.db.execute(FACTS, (beginning,)))
 
     def forget(self, name: str) -> None:

@@ -33,7 +33,7 @@ from aimlvideo.core.jobs.stages import WITHOUT_GENERATION, Stage
 from aimlvideo.core.wires.json_fields import as_timestamp
 from aimlvideo.errors import DownloadFailed, GenerationFailed, InvalidJobs, JournalError, VideoError
 from aimlvideo.shell import clock
-from aimlvideo.shell.journal.base import OWN_IDS, CopyNumbers
+from aimlvideo.shell.journal.base import OWN_IDS, CopyNumbers, Journal
 from aimlvideo.shell.journal.sqlite_file import JournalFile
 from aimlvideo.shell.journal.sqlite_reader import SqliteReader
 from aimlvideo.shell.journal.sqlite_transactions import GroupCommit
@@ -44,7 +44,7 @@ UNKNOWN = "null]"
 _IS_FILLED = partial(is_not, None)
 
 
-class SqliteJournal(SqliteReader):
+class SqliteJournal(SqliteReader, Journal):
     """The journal of one folder. Open it with `open_journal`."""
 
     def __init__(self, path: Path, commits: GroupCommit) -> None:
@@ -55,7 +55,6 @@ class SqliteJournal(SqliteReader):
 
     @contextmanager
     def planning(self) -> Iterator[None]:
-        """Plan a whole file at once: all of it, or, where the block raises, nothing."""
         try:
             with self._commits.whole():
                 yield
@@ -65,12 +64,6 @@ class SqliteJournal(SqliteReader):
             raise
 
     def plan(self, job: VideoJob, *, distinct: bool = False, run: int | None = None) -> Record:
-        """Write a new job down, or return what one that is here already has come to.
-
-        Raises InvalidJobs where the id stands for another content, or where it came before in this `run` (as `begin`
-        numbered it; None: the last). With `distinct`, a second job whose id comes from its content gets an id of its
-        own: `ID-2`.
-        """
         run = self._run if run is None else run
         try:
             self._commits.write(PLAN, (job.id, run, self._folder(job), job.content()), later=True)
@@ -102,7 +95,6 @@ class SqliteJournal(SqliteReader):
         self._commits.write(_step(are_filled), written, later=progress.stage is Stage.SUBMITTING)
 
     def reopen(self, record: Record, progress: Progress) -> None:
-        """Write down what else is true of a job that has ended."""
         self.step(record.job, progress)
 
     async def synced(self) -> None:
@@ -110,17 +102,14 @@ class SqliteJournal(SqliteReader):
         await self._commits.synced()
 
     def begin(self) -> int:
-        """Begin another run, and number it: what it plans may have been planned before, by any other run."""
         self._run += 1
         self.note("run", str(self._run))
         return self._run
 
     def note(self, name: str, value: str) -> None:
-        """Write one fact about the run as a whole."""
         self._commits.write("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
     def forget(self, name: str) -> None:
-        """Take one fact about the run as a whole away."""
         self._commits.write("DELETE FROM facts WHERE name=?", (name,))
 
     def recover(self, row: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from aimlvideo.core.jobs.columns import PROGRESS_COLUMNS, attempt_of, progress_o
 from aimlvideo.core.jobs.job import Attempt, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import is_of_another_job
 from aimlvideo.errors import DiskFailed, DownloadFailed, JournalError, LinkDead
-from aimlvideo.shell.journal.base import MOST_EARLIER
+from aimlvideo.shell.journal.base import MOST_EARLIER, JournalReader
 from aimlvideo.shell.journal.sqlite_file import JournalFile
 
 _COLUMNS = f"id, folder, asked, {', '.join(PROGRESS_COLUMNS)}"
@@ -31,7 +31,7 @@ _HAS_CLIP = (
 _COST_UNKNOWN = f"cost_usd IS NULL AND {_HAS_CLIP}"
 
 
-class SqliteReader:
+class SqliteReader(JournalReader):
     """What can be read of the journal of one folder; `read` gives the rows of a question. See `read_journal`."""
 
     def __init__(self, path: Path, read: Callable[..., sqlite3.Cursor]) -> None:
@@ -42,10 +42,7 @@ class SqliteReader:
         self._read_folders()
 
     def open_jobs(self, *, retry_failed: bool = False, run: int | None = None) -> Iterator[Record]:
-        """Give each job that is not ended once, those that are outstanding first. Steps may be written meanwhile.
-
-        With `run`, only those of the file that was planned in this run.
-        """
+        # Steps may be written meanwhile.
         groups = ["('rendering', 'submitting', 'in_doubt', 'ready')", *(["('failed')"] if retry_failed else [])]
         already_given: set[int] = set()
         # Numbers first, rows one by one: the caller writes steps while it reads, and a cursor held open over the table
@@ -61,33 +58,23 @@ class SqliteReader:
         yield from (record for seq, record in self._of_stage("planned", run) if seq not in already_given)
 
     def ended_jobs(self, *, run: int | None = None) -> Iterator[Record]:
-        """Give the jobs that are saved or failed; with `run`, those of the file that was planned in this run."""
         for stage in ("saved", "failed"):
             yield from (record for _, record in self._of_stage(stage, run))
 
-    def all_jobs(self) -> Iterator[Record]:
-        """Give every job: those that are not ended, as `open_jobs` does, and then those that are."""
-        yield from self.open_jobs()
-        yield from self.ended_jobs()
-
     def find(self, job_id: str) -> Record | None:
-        """Return one job with its progress, or None."""
         rows = self._rows(f"{_ROWS} WHERE id=?", (job_id,))
         return self._record(rows[0]) if rows else None
 
     def attempts(self, job_id: str) -> list[Attempt]:
-        """Return every submission of one job, the oldest first: no request id and no generation id is ever dropped."""
         rows = self._read(f"{_ATTEMPTS} WHERE jobs.id=? ORDER BY a.rowid", (job_id,))
         earlier = [attempt for _, attempt in map(attempt_of, rows)]
         record = self.find(job_id)
         return [*earlier, record.progress.attempt] if record and record.progress.has_attempt else earlier
 
     def earlier_attempts(self) -> Iterator[tuple[str, Attempt]]:
-        """Give every submission that was replaced by another one, the oldest first, each with its job's id."""
         return map(attempt_of, self._rows(f"{_ATTEMPTS} ORDER BY a.rowid"))
 
     def by_generation(self, generation_id: str) -> Record | None:
-        """Return the job that a generation belongs to, or None."""
         row = self._read(f"{_ROWS} WHERE generation_id=? LIMIT 1", (generation_id,)).fetchone()
         return self._record(row) if row else None
 
@@ -98,23 +85,19 @@ class SqliteReader:
 
     @cached_property
     def earlier_generations(self) -> Mapping[str, str]:
-        """The generations of the latest jobs, each with its job's id, as they are when this is asked first."""
         latest = "SELECT generation_id, id FROM jobs WHERE generation_id IS NOT NULL ORDER BY seq DESC LIMIT ?"
         return dict(self._read(latest, (MOST_EARLIER,)))
 
     @cached_property
     def file_names(self) -> set[str]:
-        """The names of all clips, in small letters; whoever gives another one a name adds it."""
         return {name.casefold() for (name,) in self._rows("SELECT file FROM jobs WHERE file IS NOT NULL")}
 
     def accepted_sample(self) -> Record | None:
-        """Return a job that the service surely took, under a request id of ours; None where there is none."""
         taken = "generation_id IS NOT NULL AND request_id IS NOT NULL AND stage IN ('rendering', 'ready', 'saved')"
         row = self._read(f"{_ROWS} WHERE {taken} ORDER BY seq DESC LIMIT 1").fetchone()
         return self._record(row) if row else None
 
     def counts(self, *, run: int | None = None) -> dict[str, int]:
-        """Return the number of jobs by stage; with `run`, of the file that was planned in this run."""
         return dict(self._read(f"SELECT stage, count(*) FROM jobs WHERE {_of_run(run)} GROUP BY stage"))
 
     @property
@@ -123,22 +106,18 @@ class SqliteReader:
         return not self.counts() and self._read("SELECT 1 FROM found LIMIT 1").fetchone() is None
 
     def planned_models(self) -> dict[str, int]:
-        """Return the number of planned jobs by model."""
         planned = "SELECT json_extract(asked, '$[0]'), count(*) FROM jobs WHERE stage='planned' GROUP BY 1"
         with self._file.errors():
             return dict(self._read(planned))
 
     def spent(self) -> float:
-        """Return what all jobs are known to have cost, in USD."""
         costs = "SELECT cost_usd FROM jobs UNION ALL SELECT cost_usd FROM attempts"
         return float(self._read(f"SELECT coalesce(sum(cost_usd), 0) FROM ({costs})").fetchone()[0])
 
     def unknown_costs(self) -> int:
-        """Return how many clips are paid, also those that could not be fetched, whose cost in USD nobody said."""
         return int(self._read(f"SELECT count(*) FROM jobs WHERE {_COST_UNKNOWN}").fetchone()[0])
 
     def costs_in_units(self) -> tuple[int, float]:
-        """Return how many of those clips have a cost in the service's own units, and what all jobs cost in them."""
         count = self._read(f"SELECT count(cost_units) FROM jobs WHERE {_COST_UNKNOWN}").fetchone()[0]
         # A clip that could not be fetched, and a failure that was billed, cost units too.
         both = (f"SELECT cost_units FROM {table} WHERE cost_usd IS NULL" for table in ("jobs", "attempts"))
@@ -146,12 +125,10 @@ class SqliteReader:
         return int(count), float(units)
 
     def fact(self, name: str) -> str | None:
-        """Return one fact about the run as a whole, such as its service or its owner's process id."""
         row = self._read("SELECT value FROM facts WHERE name=?", (name,)).fetchone()
         return row[0] if row else None
 
     def facts(self, beginning: str) -> dict[str, str]:
-        """Return the facts whose names begin so."""
         return dict(self._read("SELECT name, value FROM facts WHERE instr(name, ?) = 1", (beginning,)))
 
     @property
