@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from io import BytesIO
 from types import TracebackType
+from typing import Self
 
+DEADLINE = 60.0
+"""Seconds for one request and its whole answer; one whose answer trickles on is given up, as any that is lost.
+
+It raises a bare TimeoutError, which counts as a lost answer: whether the request had left, nobody knows.
+"""
+SLOWEST, LARGE_DEADLINE = 2**14, 900.0
+"""Bytes a second that a body is sent with at least, and seconds for a large one."""
 LATE = 1.0
 """Seconds after its moment from which on a timer shows that nothing ran here, and so nothing was read."""
 
@@ -25,6 +34,11 @@ class Deadline:
 
     def __init__(self, seconds: float) -> None:
         self._seconds, self._is_over = seconds, False
+
+    @classmethod
+    def of(cls, body: bytes | BytesIO | None) -> Self:
+        """Return the deadline of a request with this body; a large one is a stream."""
+        return cls(LARGE_DEADLINE if isinstance(body, BytesIO) else DEADLINE + len(body or b"") // SLOWEST)
 
     def __enter__(self) -> None:
         self._loop, task = asyncio.get_running_loop(), asyncio.current_task()

@@ -51,14 +51,6 @@ TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
 USER_AGENT = f"aimlvideo/{__version__}"
 MAX_HEADER = 2**17
 """Bytes of one header of an answer: some services send tens of thousands."""
-DEADLINE = 60.0
-"""Seconds for one request and its whole answer; one whose answer trickles on is given up, as any that is lost.
-
-It raises a bare TimeoutError, which counts as a lost answer: whether the request had left, nobody knows.
-"""
-SLOWEST, LARGE_DEADLINE = 2**14, 900.0
-"""Bytes a second that a body is sent with at least, and seconds for a large one."""
-
 LARGE = 2**20
 """Bytes of a body that is written piece by piece, so that the event loop goes on."""
 
@@ -122,7 +114,7 @@ class HttpTransport:
                 headers |= self.service.authorize(request, self.api_key, now)
             elif self.destinations is not None:
                 self.destinations.check(target)
-            with Deadline(_seconds(body)):
+            with Deadline.of(body):
                 async with self.session.request(
                     request.method,
                     target,
@@ -205,11 +197,6 @@ async def open_session(
         request_class=Proxies.of_environment().request_class if proxied else aiohttp.ClientRequest,
     ) as session:
         yield session
-
-
-def _seconds(body: Any) -> float:
-    """Return how long a request with this body may take."""
-    return LARGE_DEADLINE if isinstance(body, io.BytesIO) else DEADLINE + len(body or b"") // SLOWEST
 
 
 def _timeout(session: aiohttp.ClientSession, body: Any) -> aiohttp.ClientTimeout:

@@ -14,7 +14,7 @@ import pytest
 
 from aimlvideo.core.wires.http import Request
 from aimlvideo.errors import Unclear
-from aimlvideo.shell.http import deadline, transport
+from aimlvideo.shell.http import deadline
 from aimlvideo.shell.http.deadline import Deadline
 from aimlvideo.shell.http.transport import HttpTransport, open_session
 from tests.shell.http_server import read_request, talking
@@ -73,7 +73,7 @@ async def test_a_request_has_the_longer_the_more_it_sends(size: int, lost_after:
 
 @pytest.mark.real_time
 async def test_an_answer_that_came_while_the_process_was_stopped_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "DEADLINE", 0.2)
+    monkeypatch.setattr(deadline, "DEADLINE", 0.2)
     monkeypatch.setattr(deadline, "LATE", 0.01)
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -25,7 +25,7 @@ from aimlvideo.settings import Settings
 from aimlvideo.shell.descriptors import BREATH
 from aimlvideo.shell.files import downloads
 from aimlvideo.shell.files.downloads import Download, _Pace
-from aimlvideo.shell.http import transport
+from aimlvideo.shell.http import deadline
 from aimlvideo.shell.http.bodies import spellings
 from aimlvideo.shell.http.destinations import Destinations, _is_public
 from aimlvideo.shell.http.proxies import Proxies
@@ -87,7 +87,7 @@ async def test_an_answer_without_end_is_given_up_at_16_mb(
 async def test_an_answer_that_only_trickles_is_given_up_at_a_deadline(
     session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "DEADLINE", 0.2)
+    monkeypatch.setattr(deadline, "DEADLINE", 0.2)
     async with served(trickling) as url:
         with pytest.raises(Unclear):
             await HttpTransport(session, url, KEY).send(POST)

@@ -27,7 +27,7 @@ from aimlvideo import __version__
 from aimlvideo.core.services import service_of
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import Rejected, ServiceError, SettingsError, Unavailable, Unclear
-from aimlvideo.shell.http import proxies, transport
+from aimlvideo.shell.http import deadline, proxies
 from aimlvideo.shell.http.transport import HttpTransport, open_session
 from tests.cases import for_each
 from tests.shell.http_server import QUICK, read_request, served, talking
@@ -331,7 +331,7 @@ async def endless_header(reader: asyncio.StreamReader, writer: asyncio.StreamWri
 async def test_a_lost_answer_leaves_open_whether_the_request_arrived(
     session: aiohttp.ClientSession, talk: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "DEADLINE", 0.2)
+    monkeypatch.setattr(deadline, "DEADLINE", 0.2)
     connections = 0
 
     async def counted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
