@@ -179,5 +179,4 @@ class Feed:
 
 def _is_asked_about_first(entry: Entry) -> bool:
     """Tell whether a job is tried again whose generation failed: the service may have completed that by now."""
-    is_retry = entry.progress.stage is Stage.PLANNED and entry.progress.retry_of is not None
-    return is_retry and (entry.failed is not None or entry.run.spec.ids_under_way is None)
+    return entry.progress.stage is Stage.PLANNED and entry.progress.retry_of is not None

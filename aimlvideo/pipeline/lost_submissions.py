@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import anyio
 
@@ -37,6 +38,11 @@ NO_LOOKUP = "the gateway does not find tasks by the id that we chose"
 MOST_LIST_PAGES = 20
 """Pages of a list of tasks that are read for one lost answer."""
 AMBIGUOUS = "the service's log lists it, but names no generation, nor says that it failed unbilled"
+_OF_THE_OTHER: dict[str, Any] = {
+    **dict.fromkeys(("generation_id", "video_url", "status", "status_at", "completed_at", "saved_at", "error")),
+    "video_urls": (), "file_sizes": (),
+}  # fmt: skip
+"""What a job forgets whose generation is another one's."""
 
 
 @dataclass(eq=False, slots=True)
@@ -96,7 +102,7 @@ class LostSubmissions:
 
     def reopen(self, entry: Entry, why: str) -> None:
         """Look for this entry's submission: the generation that its answer named is another job's."""
-        entry.step(Stage.IN_DOUBT, generation_id=None, video_url=None, video_urls=(), status=None, status_at=None)
+        entry.step(Stage.IN_DOUBT, **_OF_THE_OTHER)
         log.warning("in doubt: %s", why, extra={"job": entry.job.id, "request_id": entry.progress.request_id})
         self.add(entry, why)
 
@@ -383,10 +389,7 @@ def _in_doubt_again(progress: Progress) -> Progress:
     """Return the progress of a job that has another one's generation: a later run looks for its own."""
     if progress.stage is Stage.SAVED:
         progress = progress.to(Stage.READY)
-    forgotten = dict.fromkeys(
-        ("generation_id", "video_url", "status", "status_at", "completed_at", "saved_at", "error")
-    )
-    return progress.to(Stage.RENDERING).to(Stage.IN_DOUBT, **forgotten, video_urls=(), file_sizes=())
+    return progress.to(Stage.RENDERING).to(Stage.IN_DOUBT, **_OF_THE_OTHER)
 
 
 def _not_this_one(generation: Generation, doubt: _Doubt, sent_at: float) -> str | None:

@@ -158,11 +158,9 @@ class Poll:
     def on_unfinished(self, generation_id: str | None, *, queued: bool) -> bool:
         """Take the service's word that a generation has not ended yet for a poll. Tell whether it is waited for."""
         for waiting in (found := self.watched.waiting_for(generation_id)):
-            # An older call may come after the one that says that it has ended: what was hinted at is asked in any case.
-            if waiting.is_being_polled or waiting.not_before == -inf:
-                continue
             now = clock.loop()
-            # Calls can be forged, and repeated for ever: they put off each poll by as long again as it was to wait.
+            # Calls can be forged, and repeated for ever: they put off each poll by as long again as it was to wait, and
+            # not at all where another call has said that it has ended.
             if waiting.not_after == inf:
                 due = self._next_poll_at(waiting)
                 waiting.not_after = due + max(due - waiting.state.last_polled_at, 0.0)

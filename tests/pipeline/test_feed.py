@@ -65,6 +65,12 @@ async def test_two_runs_of_one_folder_side_by_side_buy_each_job_once(tmp_path: P
     assert len(list(tmp_path.glob("*.mp4"))) == 8
 
 
+async def test_a_wrong_job_is_said_while_one_before_it_renders_that_keeps_further_ones_from_being_bought() -> None:
+    lines = [*jobs(1), {**JOB, "id": "wrong", "duration": 7}]
+    async with FakeClient(FakeService(), max_outstanding=1, buy_ahead=0) as client, client.run(lines) as results:
+        assert [result.job.id async for result in results] == ["wrong", "job0"]
+
+
 async def test_a_request_id_that_a_job_of_an_earlier_run_has_named_is_refused(tmp_path: Path) -> None:
     service = FakeGateway(seconds=5)
     for name in ("first", "second"):
@@ -545,6 +551,35 @@ async def test_a_killed_retry_whose_failed_generation_cannot_be_asked_about_wait
         service.broken.clear()
         async with client.resume(tmp_path) as results:
             assert [result.generation_id async for result in results] == ["gen-0"]
+
+
+async def test_of_two_generations_that_failed_the_later_one_is_asked_about(tmp_path: Path) -> None:
+    service = FakeService()
+    service.broken |= {"gen-0": "out of paint", "gen-1": "out of paint"}
+    async with FakeClient(service) as client:
+        await run_all(client, jobs(1), output=tmp_path)
+        await take_all(client.resume(tmp_path, retry_failed=True))
+        service.posts.extend([answer(503)] * 9)
+        async with client.resume(tmp_path, retry_failed=True):
+            await anyio.sleep(1)
+        service.posts.clear()
+        service.broken.pop("gen-1")
+        async with client.resume(tmp_path) as results:
+            assert [result.generation_id async for result in results] == ["gen-1"]
+    assert len(service.accepted) == 2
+
+
+async def test_a_failed_generation_that_is_another_job_s_by_now_is_not_asked_about_for_the_one_that_is_tried_again(
+    tmp_path: Path,
+) -> None:
+    service = FakeService()
+    await killed_retry(service, tmp_path, answer(503))
+    async with open_journal(tmp_path / JOURNAL) as journal:
+        journal.adopt(VideoJob(**JOB, id="other"), Progress(Stage.RENDERING, generation_id="gen-0"))
+    service.broken.clear()
+    async with FakeClient(service) as client, client.resume(tmp_path) as results:
+        generations = {result.job.id: result.generation_id async for result in results}
+    assert generations == {"other": "gen-0", "job0": "gen-1"}
 
 
 async def test_a_killed_retry_whose_words_have_changed_since_does_not_ask_for_another_clip(tmp_path: Path) -> None:

@@ -252,6 +252,28 @@ async def test_a_job_of_an_earlier_run_that_was_left_with_the_generation_of_anot
 
 
 @pytest.mark.usefixtures("no_threads")
+async def test_a_job_whose_clip_turns_out_to_be_another_one_s_while_it_is_fetched_again_keeps_no_link_to_it(
+    tmp_path: Path,
+) -> None:
+    service = FakeService(seconds=300, listing_delay=-200)
+    service.lost.extend([answer(201, {"id": "gen-1", "status": "queued"}), Unclear("reset")])
+    known: list[Progress] = []
+    async with open_journal(tmp_path / JOURNAL, create=True) as journal, FakeClient(service, journal=journal) as client:
+        async with client.run(jobs(2)[:1]):
+            await anyio.sleep(1)
+        (record,) = journal.all_jobs()
+        links = {"video_url": "https://example.com/a.mp4", "video_urls": ("https://example.com/a.mp4",)}
+        ready = record.progress.to(Stage.READY, file_sizes=(4,), **links)
+        journal.step(record.job, ready.to(Stage.RENDERING))
+        async with client.run(jobs(2)) as results:
+            results.watchers.append(lambda entry: known.append(entry.progress))
+            generations = {result.job.id: result.generation_id async for result in results}
+    assert generations == {"job0": "gen-0", "job1": "gen-1"}
+    in_doubt = [(one.video_url, one.video_urls, one.file_sizes) for one in known if one.stage is Stage.IN_DOUBT]
+    assert in_doubt == [(None, (), ())] * 2
+
+
+@pytest.mark.usefixtures("no_threads")
 async def test_the_owner_of_a_generation_waits_until_the_clip_of_another_job_that_has_it_is_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -209,7 +209,7 @@ class SqliteJournal(SqliteReader, Journal):
             if progress.generation_id is None or not is_same_clip:
                 self.step(job, progress.for_retry() if is_same_clip else Progress())
             return True
-        if progress.retry_of is not None and not is_same_clip and progress.stage is Stage.PLANNED:
+        if progress.stage is Stage.PLANNED and not is_same_clip:
             self.step(job, progress._replace(retry_of=None))
         return progress.stage is Stage.PLANNED
 

@@ -120,8 +120,9 @@ def test_of_a_task_that_is_listed_twice_a_clip_counts_before_a_failure_and_an_en
     assert shared is not None
     done = {"id": "a", "status": "succeeded", "outputs": [{"type": "video", "url": "https://x.example/a.mp4"}]}
     for rows in itertools.permutations(({"id": "a", "status": "failed"}, {"id": "a", "status": "submitted"}, done)):
-        (part,) = shared.read(answer({"code": 0, "data": [*rows]}), ["a"]).values()
-        assert wire.parse_status(part, "a").state is State.COMPLETED
+        for listed, state in ((rows, State.COMPLETED), ([row for row in rows if row is not done], State.FAILED)):
+            (part,) = shared.read(answer({"code": 0, "data": [*listed]}), ["a"]).values()
+            assert wire.parse_status(part, "a").state is state
 
 
 @for_each(

@@ -23,6 +23,7 @@ from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import Intent
 from aimlvideo.core.jobs.stages import STAGES, Stage
 from aimlvideo.errors import InvalidJobs, JournalError, Problem, VideoError
+from aimlvideo.shell.journal.base import OWN_IDS
 from aimlvideo.shell.journal.sqlite import SqliteJournal, open_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from tests.cases import for_each
@@ -139,6 +140,18 @@ async def test_a_failed_job_stands_for_another_content_only_where_it_was_billed_
         with pytest.raises(InvalidJobs, match="prompt changed") if any(cost.values()) else nullcontext():
             assert journal.plan(named(name, prompt="hills")).progress == Progress()
     assert (journal.spent(), journal.costs_in_units()) == (0.25, (0, 3.5))
+
+
+@for_each("stage", [Stage.FAILED, Stage.PLANNED])
+@for_each(("changed", "retry_of"), [({"external_id": "other"}, "g"), ({"prompt": "hills"}, None)])
+async def test_what_failed_and_was_not_sent_again_is_asked_about_under_another_id_of_its_own_and_not_for_other_words(
+    journal: SqliteJournal, stage: Stage, changed: dict[str, str], retry_of: str | None
+) -> None:
+    name, params = f"{stage}-{retry_of}", {"prompt": "waves", "external_id": "mine"}
+    journal.note(OWN_IDS, "external_id")
+    journal.step(journal.plan(named(name, **params)).job, Progress(stage, retry_of="g"))
+    journal.begin()
+    assert journal.plan(named(name, **params | changed)).progress == Progress(retry_of=retry_of)
 
 
 async def test_another_content_under_an_id_of_the_same_run_changes_nothing(journal: SqliteJournal) -> None:
