@@ -10,6 +10,8 @@ IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST)
 """How the system says that something else has a file's name."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """How the system says that nothing more can be written: a full disk, a quota, a limit of a file's size."""
+UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+"""How a file system says that it has no such call."""
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 BREATH = 5.0
 """Seconds in which others may be closed."""

@@ -13,6 +13,7 @@ import re
 import ssl
 import threading
 import time
+import unicodedata
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -55,8 +56,11 @@ WHOLE = (200, 203)
 
 _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
 _opening, _naming = threading.Lock(), threading.Lock()
-_inodes_in_use: set[tuple[int, int]] = set()
-"""The files that downloads of this process write to now, by device and number."""
+_inodes_in_use: set[tuple[int, int, str]] = set()
+"""The files that downloads of this process write to now, by device, number, and name in one case.
+
+A number alone tells too little: on a mounted cloud drive all new files may have the same one.
+"""
 
 
 class Clip(NamedTuple):
@@ -210,7 +214,8 @@ class Download:
         with _opening:
             file = _open_to_write(self._part, new=not self._written)
             opened = os.fstat(file)
-            self._inode = (opened.st_dev, opened.st_ino)
+            name = unicodedata.normalize("NFKD", self._part.name).casefold()
+            self._inode = (opened.st_dev, opened.st_ino, name)
             is_taken = self._inode in _inodes_in_use
             _inodes_in_use.add(self._inode)
         if not is_taken:
@@ -415,7 +420,7 @@ class Download:
     _file: int | None = None
     """The descriptor of the file that is open now: Python's file objects make seven more system calls a clip, and each
     lets the event loop's thread and this one take the interpreter from each other."""
-    _inode: tuple[int, int]
+    _inode: tuple[int, int, str]
     _total: int | None
     _tag: str
     _host: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shlex
@@ -16,7 +17,7 @@ from typing import NamedTuple
 from aimlvideo.core.formatting import command_line
 from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS, is_clip_journal
 from aimlvideo.errors import DiskFailed, JournalError, VideoError
-from aimlvideo.shell.descriptors import NO_ROOM, are_exhausted, write_failure_advice
+from aimlvideo.shell.descriptors import NO_ROOM, UNSUPPORTED, are_exhausted, write_failure_advice
 from aimlvideo.shell.journal.sqlite_schema import APPLICATION, VERSION, migrate, wrong_value
 
 RESERVE = 4 * 2**20
@@ -80,6 +81,8 @@ class JournalFile(NamedTuple):
             raise JournalError(self._in_use_message()) from None
         except (OSError, ValueError) as error:  # ValueError: a name that no file can have
             reason = getattr(error, "strerror", None) or error
+            if getattr(error, "errno", None) in (errno.ENOLCK, *UNSUPPORTED):
+                raise self._unfit_folder(f"has no locks ({reason})") from error
             raise JournalError(f"{self.path.parent} cannot be written: {reason}") from error
         place = self.path.absolute()
         _held_here.append(place)
@@ -149,10 +152,13 @@ class JournalFile(NamedTuple):
     def as_error(self, error: Exception) -> VideoError:
         """Return our error for one of SQLite's or the disk's."""
         message = getattr(error, "strerror", None) or str(error)
-        if are_exhausted(error):
-            return DiskFailed(f"the journal {self} cannot be opened: {message}. {write_failure_advice(error)}")
-        if getattr(error, "errno", None) in NO_ROOM or "is full" in message or "disk I/O" in message:
-            return DiskFailed(f"the journal {self} cannot be written: {message}. {write_failure_advice(error)}")
+        shares_nothing = getattr(error, "sqlite_errorname", "") == "SQLITE_IOERR_SHMMAP"  # not where a disk is full
+        if shares_nothing or getattr(error, "errno", None) in UNSUPPORTED:
+            return self._unfit_folder(f"cannot {'share memory' if shares_nothing else 'sync a file'} ({message})")
+        no_files = are_exhausted(error)
+        if no_files or getattr(error, "errno", None) in NO_ROOM or "is full" in message or "disk I/O" in message:
+            tried = "opened" if no_files else "written"
+            return DiskFailed(f"the journal {self} cannot be {tried}: {message}. {write_failure_advice(error)}")
         if "malformed" in message or "no such" in message or "could not decode" in message.lower():
             return JournalError(self.damaged(message))
         if self.path.is_dir():
@@ -160,10 +166,19 @@ class JournalFile(NamedTuple):
                 f"{self} is a folder, expected the file of a run's journal: move it away, then run again"
             )
         if isinstance(error, sqlite3.OperationalError | OSError):
+            if "is locked" in message:
+                message += ": close the other program that has it open, then run again"
             if os.access(self.path, os.F_OK) and not os.access(self.path, os.R_OK):  # SQLite does not say so
                 message = "this user may not read it: expected the user whose run it is, or permission to read"
             return JournalError(f"the journal {self} cannot be used: {message}")
         return JournalError(self.damaged(message))
+
+    def _unfit_folder(self, why: str) -> JournalError:
+        """Return what to say of a file system that lacks what a journal needs, as some shares and cloud drives do."""
+        return JournalError(
+            f"{self.path.parent} cannot hold a journal: its file system {why}. Expected a folder on a disk of this "
+            "machine, or on a share that is mounted with locks: name another one, and copy the clips afterwards"
+        )
 
     def damaged(self, why: str) -> str:
         """Return what is wrong with a journal that cannot be read, and what to do."""
@@ -235,8 +250,7 @@ class JournalFile(NamedTuple):
         try:
             self._check(connection, had_wal=had_wal)
             if (mode := connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]) != "wal":
-                folder = self.path.parent
-                raise JournalError(f"{folder} cannot hold a journal: its file system gives SQLite {mode!r}, not 'wal'")
+                raise self._unfit_folder(f"gives SQLite {mode!r}, not 'wal'")
             # NORMAL syncs nothing at a commit: a killed process loses nothing, a power cut what `synced` did not wait
             # for. FULL would sync at each commit, 30 times dearer, where only the intent to buy has to be on disk.
             connection.execute("PRAGMA synchronous=NORMAL")
@@ -519,8 +533,9 @@ def _create_file(path: Path, size: int = 0) -> None:
     try:
         # Reserved for real: a file of zeros may be stored as a hole that takes no room.
         if size and hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(descriptor, 0, size)
-        else:
+            with _where_supported():  # not everywhere: with musl, not on NFS or ZFS
+                os.posix_fallocate(descriptor, 0, size)
+        if os.fstat(descriptor).st_size < size:
             os.write(descriptor, os.urandom(size))
     finally:
         os.close(descriptor)
@@ -554,6 +569,17 @@ def _sync_folder(folder: Path) -> None:
     if hasattr(os, "O_DIRECTORY"):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            os.fsync(descriptor)
+            with _where_supported():  # on a Windows share there is no syncing of folders
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+@contextmanager
+def _where_supported() -> Iterator[None]:
+    """Leave out what the file system of a folder cannot do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise

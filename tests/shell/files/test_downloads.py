@@ -837,3 +837,26 @@ async def test_a_disk_without_any_room_is_said_to_be_full(
     async with served(Host()) as url:
         with pytest.raises(DiskFailed, match="No space left"):
             await Download(session, f"{url}/clip.mp4", path).fetch()
+
+
+async def test_on_a_drive_whose_new_files_have_one_number_clips_are_saved_side_by_side(
+    session: aiohttp.ClientSession, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fstat = os.fstat
+    monkeypatch.setattr(os, "fstat", lambda file: os.stat_result((0, 0, 0, *fstat(file)[3:])))
+    large = MP4 * 6  # more than is written in one go
+    names = ("one.mp4", "two.mp4")
+
+    async def both_at_once(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        response.content_length = len(large)
+        await response.prepare(request)
+        await response.write(large[: len(large) - 10])
+        await begun.wait()
+        await response.write(large[len(large) - 10 :])
+        return response
+
+    begun = asyncio.Barrier(2)
+    async with served(both_at_once) as url:
+        await asyncio.gather(*(Download(session, url, path.with_name(name)).fetch() for name in names))
+    assert files(path) == [*names]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import signal
@@ -620,3 +621,47 @@ def test_no_number_of_the_system_s_errors_stands_in_a_message(tmp_path: Path) ->
     error = OSError(24, "Too many open files", str(tmp_path))
     said = str(journal_file.JournalFile(tmp_path / "journal.sqlite3").as_error(error))
     assert "cannot be opened: Too many open files. Close some files" in said
+
+
+def unsupported(*_: Any) -> None:
+    raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+
+async def test_where_no_room_can_be_reserved_it_is_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "posix_fallocate", unsupported)
+    async with open_journal(path):
+        assert path.with_name("journal.sqlite3.reserve").stat().st_size == journal_file.RESERVE
+
+
+async def test_a_share_whose_folders_cannot_be_synced_takes_a_journal(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", unsupported)
+    async with open_journal(path) as journal:
+        assert journal.plan(named("a")).job.id == "a"
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+async def test_a_file_system_without_locks_is_said_with_what_to_do(
+    path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def acquire(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(FileLock, "acquire", acquire)
+    with pytest.raises(JournalError, match=r"cannot hold a journal: .* has no locks .* Expected a folder on a disk"):
+        async with open_journal(path):
+            pass
+
+
+def test_a_file_system_without_shared_memory_is_not_called_full(path: Path) -> None:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorname = "SQLITE_IOERR_SHMMAP"
+    said = str(journal_file.JournalFile(path).as_error(error))
+    assert "cannot share memory (disk I/O error). Expected a folder on a disk of this machine" in said
+    assert "space" not in said
+
+
+def test_a_journal_that_another_program_has_locked_says_what_to_do(path: Path) -> None:
+    said = str(journal_file.JournalFile(path).as_error(sqlite3.OperationalError("database is locked")))
+    assert said.endswith("database is locked: close the other program that has it open, then run again")
