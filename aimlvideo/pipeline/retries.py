@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import Intent
 from aimlvideo.core.jobs.stages import WITHOUT_GENERATION, Stage
+from aimlvideo.core.media_limits import MediaLimits
 from aimlvideo.core.wires.answers import State
 from aimlvideo.core.wires.base import Generation, Wire
 from aimlvideo.core.wires.refusals import says_timed_out
@@ -17,6 +18,7 @@ from aimlvideo.pipeline.limiters import RateGate
 from aimlvideo.pipeline.request_log import Send
 from aimlvideo.pipeline.status_checks import GONE, fetch_status
 from aimlvideo.shell import clock
+from aimlvideo.shell.files.media import Media
 from aimlvideo.shell.http.retrying import retrying
 
 
@@ -106,14 +108,11 @@ def _has_newer_files(record: Record) -> bool:
 
 
 def _modified(job: VideoJob) -> Iterator[float]:
+    media = Media(job.folder, MediaLimits(data_uri=True))
     for text in _texts(job.params):
-        try:
-            path = Path(job.folder or "", Path(text).expanduser())
-            if path.is_file():
+        with suppress(OSError, ValueError):  # no path at all: a prompt
+            if (path := media.path_of(text)) is not None and path.is_file():
                 yield path.stat().st_mtime
-        except (OSError, ValueError, RuntimeError):
-            # No path at all: a prompt, a link.
-            continue
 
 
 def _texts(value: Any) -> Iterator[str]:

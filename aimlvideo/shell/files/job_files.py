@@ -14,6 +14,7 @@ import logging
 import re
 import sys
 import tempfile
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -453,17 +454,23 @@ def _pictures(folder: Path, catalog: Catalog, defaults: JobDefaults) -> Iterator
     # `a.png` and `a.jpg` are two jobs: the stem is an id only where it is the only one.
     stems = Counter(path.stem for path in pictures)
     texts = [path for path in visible if path.suffix.lower() == ".txt"]
-    prompts = {path.name.casefold(): path for path in texts} | {path.name: path for path in texts}
+    prompts = {_composed(path.name).casefold(): path for path in texts} | {_composed(path.name): path for path in texts}
     for path in pictures:
-        job: dict[str, Any] = {"id": path.stem if stems[path.stem] == 1 else path.name}
-        job[slot] = [path.name] if model and model.params[slot].type == "array" else path.name
+        picture = _composed(path.name)
+        job: dict[str, Any] = {"id": _composed(path.stem) if stems[path.stem] == 1 else picture}
+        job[slot] = [picture] if model and model.params[slot].type == "array" else picture
         # What is called as the whole picture first: pictures that differ in their endings share the other.
-        names = (f"{path.name}.txt", path.with_suffix(".txt").name)
+        names = (f"{picture}.txt", _composed(path.with_suffix(".txt").name))
         found = (prompts.get(name) or prompts.get(name.casefold()) for name in names)
         if (text := next(filter(None, found), None)) is not None:
             job["prompt"], remarks = _text_of(text)
             yield from remarks
         yield f"{folder.name}/{path.name}", job
+
+
+def _composed(name: str) -> str:
+    """Return a file's name in the one form in which it is the same on every system: a Mac may take letters apart."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _text_of(path: Path) -> tuple[str, list[Line]]:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from math import inf
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, NamedTuple
+from unicodedata import normalize
 from urllib.parse import unquote_to_bytes
 
 from aimlvideo.core.catalog.model import Model
@@ -30,6 +31,9 @@ MAX_BYTES = 128 * 2**20
 """Bytes of one picture, video or sound that is sent along: in a request it takes several times as much memory."""
 MAX_PIXELS = 100_000_000
 """Pixels of a picture that is still to be encoded."""
+_ORIENTATION = 0x0112
+_TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+"""By what EXIF says of a picture's orientation: PIL's number for what puts it upright."""
 MOST_INLINE = 4 * 2**20
 """Bytes of a picture that is sent along although there is a place for uploads."""
 UPLOAD_HINT = "give a link to it, or a place for uploads: --upload s3://bucket/prefix (upload= in Python)"
@@ -68,8 +72,8 @@ class Media(NamedTuple):
         if not _is_path(value):
             return None
         try:
-            return Path(self.folder or "", Path(_native(value)).expanduser())
-        except (ValueError, RuntimeError):
+            return self._file(value)
+        except (OSError, ValueError, RuntimeError):
             return Path(self.folder or "", str(value))
 
     def changes(self, value: Any) -> bool:
@@ -111,7 +115,7 @@ class Media(NamedTuple):
         if isinstance(value, str) and not self.limits.local_files:
             raise UsageError(f"{_name(value)} {NO_LOCAL_FILES}")
         try:
-            path = Path(self.folder or "", Path(_native(value)).expanduser())
+            path = self._file(value)
             if path.exists() and not path.is_file():
                 raise UsageError(f"{_name(value)} is not a file")
             file = path.open("rb")
@@ -120,6 +124,14 @@ class Media(NamedTuple):
             raise UsageError(f"{_name(value)} cannot be read: {reason}") from error
         with file:
             yield file, path.stat().st_size
+
+    def _file(self, value: str | PurePath) -> Path:
+        """Return the file that a path names, also where a Mac has put its letters and their accents down one by one."""
+        path = Path(self.folder or "", Path(_native(value)).expanduser())
+        if path.name.isascii() or path.exists():
+            return path
+        spellings = (path.with_name(normalize(form, path.name)) for form in ("NFC", "NFD"))
+        return next((spelling for spelling in spellings if spelling.exists()), path)
 
     def _checked(self, file: BinaryIO, size: int, value: Any) -> str:
         """Return the media type of a picture that can be sent."""
@@ -267,7 +279,9 @@ def _raw(value: Any) -> bytes:
     if width * height > MAX_PIXELS:
         raise UsageError(f"this picture has {width}x{height} pixels; at most {MAX_PIXELS:,} are sent: make it smaller")
     try:
-        value.save(held, format="PNG")
+        # PNG does not carry which way up a phone was held, and a clip of a picture on its side is paid for.
+        turn = _TURNS.get(value.getexif().get(_ORIENTATION)) if hasattr(value, "getexif") else None
+        (value if turn is None else value.transpose(turn)).save(held, format="PNG")
     except (OSError, ValueError, KeyError) as error:
         raise UsageError(
             f"this picture cannot be converted to PNG: {error}; expected one in RGB, as its `convert('RGB')` returns"

@@ -6,10 +6,11 @@ import base64
 import io
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from unicodedata import normalize
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.core.catalog.validation import check
@@ -272,3 +273,26 @@ def test_a_path_that_begins_with_the_home_of_nobody_starts_at_the_job_file_s_fol
 )
 def test_what_is_taken_of_files_is_said_in_full(limits: FileLimits, said: str) -> None:
     assert str(limits) == said
+
+
+@pytest.mark.parametrize("on_disk", ["NFC", "NFD"])
+def test_a_name_whose_accents_a_mac_has_taken_apart_is_found(tmp_path: Path, on_disk: Literal["NFC", "NFD"]) -> None:
+    (tmp_path / normalize(on_disk, "café.png")).write_bytes(PNG)
+    forms: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
+    for form in forms:
+        assert Media(tmp_path, AI_ML_API).encoded(normalize(form, "café.png")) == URI
+
+
+def test_a_pil_image_is_sent_upright_as_the_phone_that_took_it_says(tmp_path: Path) -> None:
+    stored = Image.new("RGB", (400, 320), "white")
+    stored.paste("black", (0, 0, 200, 160))
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        stored.save(tmp_path / "phone.jpg", exif=exif, quality=95)
+        with Image.open(tmp_path / "phone.jpg") as image:
+            sent = Media(None, AI_ML_API).encoded(image)
+            upright = ImageOps.exif_transpose(image)
+        arrived = Image.open(io.BytesIO(base64.b64decode(sent.partition(",")[2])))
+        assert arrived.size == upright.size
+        assert arrived.tobytes() == upright.tobytes(), f"orientation {orientation}"

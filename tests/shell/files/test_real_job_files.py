@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
+from unicodedata import normalize
 
 import pytest
 
@@ -596,3 +597,15 @@ def test_a_column_of_prompts_that_a_spreadsheet_saved_is_a_list_of_prompts(tmp_p
 def test_quotation_marks_of_single_prompts_stay(tmp_path: Path) -> None:
     (tmp_path / "prompts.txt").write_text('"Stop!"\nA fox says "no"\n')
     assert [job["prompt"] for job in read(tmp_path / "prompts.txt", TEXT)[0]] == ['"Stop!"', 'A fox says "no"']
+
+
+def test_a_picture_is_the_same_job_with_the_same_prompt_on_a_mac_that_takes_its_accents_apart(tmp_path: Path) -> None:
+    jobs = []
+    forms: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
+    for form in forms:
+        folder = tmp_path / form
+        folder.mkdir()
+        (folder / normalize(form, "café.png")).write_bytes(b"\x89PNG")
+        (folder / normalize("NFC", "CAFÉ.txt")).write_text("it rains")
+        jobs += read(folder, PICTURE)[0]
+    assert jobs == [{"id": "café", "model": PICTURE, "image_url": "café.png", "prompt": "it rains"}] * 2
