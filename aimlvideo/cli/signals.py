@@ -167,6 +167,7 @@ def output_or_end() -> Iterator[None]:
         silence_output()
         raise SystemExit(INTERRUPTED) from None
     except OSError as error:
+        _refuse_key_log(error)
         # All files are written behind errors of ours: what comes up to here is a stream that nobody takes.
         if error.errno not in UNWRITABLE:
             raise
@@ -175,6 +176,15 @@ def output_or_end() -> Iterator[None]:
                 os.write(2, f"error: the output cannot be written: {error.strerror}\n".encode())
         silence_output()
         raise SystemExit(INTERRUPTED) from None
+
+
+def _refuse_key_log(error: OSError) -> None:
+    """End the command with 2 where a library that speaks TLS cannot be loaded: it opens this file, whoever named it."""
+    name = os.environ.get("SSLKEYLOGFILE")
+    if name and error.filename == name:
+        expected = "expected a file that can be written. Correct it, or unset it"
+        os.write(2, f"error: SSLKEYLOGFILE is {name!r}: {error.strerror}; {expected}\n".encode(errors="replace"))
+        raise SystemExit(2) from None
 
 
 def _interrupt() -> None:

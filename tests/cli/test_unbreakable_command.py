@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 
 from aimlvideo.cli.app import _PrintableFormatter
 from aimlvideo.cli.options import _key_of, read_secret
+from aimlvideo.cli.signals import output_or_end
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.errors import UsageError
 from aimlvideo.views.console import Screen
@@ -227,3 +229,14 @@ def test_ctrl_c_ends_a_question_at_once(monkeypatch: pytest.MonkeyPatch) -> None
         Terminal().confirm("Start this run?")
     os.kill(os.getpid(), signal.SIGINT)
     assert later == [signal.SIGINT], "what heard signals before hears them again"
+
+
+def test_a_file_for_the_keys_of_tls_that_cannot_be_written_is_said(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SSLKEYLOGFILE", "/none/keys.log")
+    with pytest.raises(SystemExit) as end, output_or_end():
+        ssl.create_default_context()
+    assert end.value.code == 2
+    said = "SSLKEYLOGFILE is '/none/keys.log': No such file or directory; expected a file that can be written"
+    assert said in capfd.readouterr().err

@@ -38,6 +38,8 @@ _DATE = re.compile(r"\d{4}-(\d\d)-(\d\d)(?: 00:00:00)?")
 _DAY = re.compile(r"(?:(\d{1,2})[-. /]+)?([a-zäéû]{3,9})\.?(?:[-. /]+(\d{1,2}))?", re.IGNORECASE)
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _OTHER_MONTHS = {"mär": 3, "mrz": 3, "mai": 5, "okt": 10, "dez": 12, "fév": 2, "avr": 4, "aoû": 8, "déc": 12}
+_WIDE = {0x3000: " ", **{code + 0xFEE0: chr(code) for code in range(0x21, 0x7F)}}
+"""Digits, letters and signs as Japanese and Chinese keyboards write them, as wide as the letters of these scripts."""
 _SMART_QUOTES = str.maketrans("“”„‟«»", '"' * 6)
 
 
@@ -122,18 +124,19 @@ def _file_or_link(text: str) -> str:
 
 def _spelled(name: str, forms: tuple[Param, ...], text: str) -> str:
     """Return a text in the one spelling that the parameter takes; as it is where that is not sure."""
+    plain = text.translate(_WIDE)
     choices = [str(choice) for form in forms for choice in form.choices]
     numeric = all(form.type in ("integer", "number") for form in forms) or all(map(_is_number, choices or ["-"]))
-    candidates = {choice for choice in choices if choice.casefold() in (text.casefold(), f"{text.casefold()}p")}
+    candidates = {choice for choice in choices if choice.casefold() in (plain.casefold(), f"{plain.casefold()}p")}
     if any(_RATIO.fullmatch(choice) for choice in choices):
-        ratios = {f"{wide}:{high}" for wide, high in _ratios(text)} & {*choices}
+        ratios = {f"{wide}:{high}" for wide, high in _ratios(plain)} & {*choices}
         # Excel makes a date of 9:16 and of 16:9 alike: which one was meant cannot be told, and a clip of the wrong
         # shape is paid for.
         if len(ratios) > 1:
             shown = " or ".join(sorted(ratios))
             raise CellError("a ratio", f"a spreadsheet made a date of it ({shown}?): format the column as text")
         candidates |= ratios
-    if numeric and (number := _number(text, is_time="duration" in name or "second" in name)) is not None:
+    if numeric and (number := _number(plain, is_time="duration" in name or "second" in name)) is not None:
         candidates |= {number} if not choices or number in choices else set()
     # Two readings are none: the text stays, and the catalogue says what was expected.
     return candidates.pop() if len(candidates) == 1 else text
