@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
+import aimlvideo
 from aimlvideo import VideoJob
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Progress
@@ -84,3 +87,23 @@ async def test_the_status_of_a_run_needs_no_event_loop_no_network_and_no_screen(
 @pytest.mark.long
 def test_every_command_can_be_imported_without_any_extra() -> None:
     imported(COMMANDS)
+
+
+@pytest.mark.long
+def test_the_package_works_from_an_archive_as_tools_that_make_one_file_of_a_program_put_it(tmp_path: Path) -> None:
+    root = Path(aimlvideo.__file__).parent
+    with ZipFile(tmp_path / "package.zip", "w") as archive:
+        for file in root.rglob("*"):
+            if "__pycache__" not in file.parts and file.is_file():
+                archive.write(file, Path("aimlvideo", file.relative_to(root)))
+    code = """
+import aimlvideo
+from aimlvideo.core.catalog.catalog import load_catalog
+from aimlvideo.sandbox.catalogue import all_models
+from aimlvideo.views.report.report_file import page_text
+assert "package.zip" in aimlvideo.__file__
+assert len("".join(page_text("title", {}, (), {}))) > 10_000
+assert load_catalog().find("alibaba/wan-2-6-t2v") and all_models()
+"""
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "package.zip")}
+    subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, check=True)

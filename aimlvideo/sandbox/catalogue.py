@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
+import pkgutil
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
-
-_PLACE = Path(__file__).with_name("models.json")
 
 _DEVELOPERS = {
     "alibaba": "Alibaba Cloud",
@@ -60,7 +58,7 @@ class Model:
 @lru_cache(maxsize=1)
 def all_models() -> dict[str, Model]:
     """Return every model by its id."""
-    entries = json.loads(_PLACE.read_text(encoding="utf-8"))["models"]
+    entries = json.loads(pkgutil.get_data("aimlvideo.sandbox", "models.json") or b"{}")["models"]
     return {
         name: Model(
             id=name,

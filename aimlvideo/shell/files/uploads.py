@@ -223,7 +223,7 @@ class Uploads:
     """The jobs that were given a link to an object, by the object's name."""
     _own: set[str] = field(default_factory=set)
     """Objects that this process has put there; the others are an earlier one's of the same journal."""
-    _digests: dict[tuple[int, ...], str] = field(default_factory=dict)
+    _digests: dict[tuple[object, ...], str] = field(default_factory=dict)
     _locks: dict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _preparing: anyio.Lock = field(default_factory=anyio.Lock)
@@ -325,7 +325,7 @@ class Uploads:
     def _fact(self, folder: str) -> str:
         return f"{FOLDER_FACT}{self.store.url}/{folder}"
 
-    def _digest(self, file: BinaryIO, state: tuple[int, ...] | None) -> str:
+    def _digest(self, file: BinaryIO, state: tuple[object, ...] | None) -> str:
         """Return the SHA-256 of a file's content, read once for each state of a file."""
         if state is None or state not in self._digests:
             file.seek(0)
@@ -338,16 +338,17 @@ class Uploads:
         return self._digests[state]
 
 
-def _state_of(file: BinaryIO) -> tuple[int, ...] | None:
+def _state_of(file: BinaryIO) -> tuple[object, ...] | None:
     """Return what changes with a file's content; None where it is none of the system's.
 
-    By the open file, not by its name: what has the name may be replaced between the reading and the next look.
+    By the open file, not by its name: what has the name may be replaced between the reading and the next look. The name
+    counts beside it: on a mounted cloud all files may have one number.
     """
     try:
         state = os.fstat(file.fileno())
     except OSError:
         return None
-    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
+    return file.name, state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
 
 
 def _ending(kind: str) -> str:

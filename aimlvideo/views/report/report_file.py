@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import pkgutil
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from math import sqrt
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, select_autoescape
+from jinja2 import Environment, FunctionLoader, select_autoescape
 from markupsafe import Markup
 
 from aimlvideo import __version__
@@ -35,7 +36,6 @@ from aimlvideo.shell.journal.base import JournalReader
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.views.report.job_json import clip_bytes, job_cards
 
-HERE = Path(__file__).parent
 SCRIPTS = ("base", "totals", "gallery", "viewer", "charts", "comparison", "start", "live")
 TABS = (
     ("clips", "Clips"), ("comparison", "Comparison"), ("failures", "Failures"), ("timeline", "Timeline"),
@@ -74,7 +74,8 @@ def page_text(
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(HERE / "assets"), autoescape=select_autoescape(default=True, default_for_string=True)
+        loader=FunctionLoader(lambda name: _read(f"assets/{name}")),
+        autoescape=select_autoescape(default=True, default_for_string=True),
     )
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     return environment
@@ -91,7 +92,8 @@ def _assets() -> dict[str, Markup]:
 
 
 def _read(name: str) -> str:
-    return (HERE / name).read_text(encoding="utf-8")
+    # Not as a file: the package may be imported from an archive.
+    return (pkgutil.get_data("aimlvideo.views.report", name) or b"").decode()
 
 
 def write_report(folder: Path, *, patience: float = PATIENCE, journal: JournalReader | None = None) -> Path:

@@ -29,6 +29,7 @@ from aimlvideo.shell.files.uploads import (
     Uploads,
     UploadStore,
     _needed_validity,
+    _state_of,
     _upload_folder,
     _validity,
 )
@@ -231,6 +232,16 @@ async def test_contents_that_differ_in_a_single_byte_have_links_of_their_own(fol
             file.read(10)  # whoever looked at its beginning has left it behind that
             links.append(uploads.link(f"job-{place}", file, "video/mp4"))
     assert len({urlpath(link) for link in links}) == 3
+
+
+def test_on_a_drive_whose_files_have_one_number_and_one_date_a_file_is_not_taken_for_another(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one.mp4", "another.mp4"):
+        (folder / name).touch()
+    monkeypatch.setattr(os, "fstat", lambda _: os.stat_result((0, 0, 0, 1, 0, 0, 100, 1, 1, 1)))
+    with (folder / "one.mp4").open("rb") as one, (folder / "another.mp4").open("rb") as another:
+        assert _state_of(one) != _state_of(another)
 
 
 async def test_what_a_crash_left_is_used_again_by_the_next_run_and_then_removed(
