@@ -277,16 +277,10 @@ class VideoClient:
             policy_for, background = self._poll_policies.policy_for, []
             if self._poll_policies.learns and self._settings.chosen_service.durations:
                 background.append(partial(self._poll_policies.read_published, self._transport.send))
-            opened = Pipeline.open(
-                self._settings,
-                self._transport,
-                clips,
-                lambda: self.catalog,
-                policy_for,
-                *background,
-                limiters=self._lent.limiters,
+            self._pipeline = Pipeline(
+                self._settings, self._transport, clips, lambda: self.catalog, policy_for, limiters=self._lent.limiters
             )
-            self._pipeline: Pipeline = await stack.enter_async_context(opened)
+            await stack.enter_async_context(self._pipeline.opened(*background))
             # Only now is all of it open: until here an error closes what was opened; from here on `__aexit__` does.
             self._stack, self._loop = stack.pop_all(), asyncio.get_running_loop()
         return self

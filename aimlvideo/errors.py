@@ -32,6 +32,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypedDict, Unpack
 
 
 class VideoError(Exception):
@@ -152,6 +153,14 @@ class ServiceError(VideoError):
         self.status, self.code, self.request_id = status, code, request_id
 
 
+class _Answered(TypedDict, total=False):
+    """What a `ServiceError` says of the answer that it is about."""
+
+    status: int | None
+    code: int | None
+    request_id: str | None
+
+
 class Rejected(ServiceError):
     """This request is wrong and stays wrong: 400, 404, 422, content policy."""
 
@@ -166,16 +175,8 @@ class Refused(ServiceError):
     `wrong_key` says that it is the API key that is not accepted, and not the account.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int | None = None,
-        code: int | None = None,
-        request_id: str | None = None,
-        wrong_key: bool = False,
-    ) -> None:
-        super().__init__(message, status=status, code=code, request_id=request_id)
+    def __init__(self, message: str, *, wrong_key: bool = False, **answered: Unpack[_Answered]) -> None:
+        super().__init__(message, **answered)
         self.wrong_key = wrong_key
 
 
@@ -185,16 +186,8 @@ class NotAccepted(ServiceError):
     `retry_after` is in seconds, None where the service did not say.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int | None = None,
-        code: int | None = None,
-        request_id: str | None = None,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(message, status=status, code=code, request_id=request_id)
+    def __init__(self, message: str, *, retry_after: float | None = None, **answered: Unpack[_Answered]) -> None:
+        super().__init__(message, **answered)
         self.retry_after = retry_after
 
 
@@ -208,13 +201,11 @@ class Busy(NotAccepted):
         self,
         message: str,
         *,
-        status: int | None = None,
-        code: int | None = None,
-        request_id: str | None = None,
         retry_after: float | None = None,
         limit: str | None = None,
+        **answered: Unpack[_Answered],
     ) -> None:
-        super().__init__(message, status=status, code=code, request_id=request_id, retry_after=retry_after)
+        super().__init__(message, retry_after=retry_after, **answered)
         self.limit = limit
 
 

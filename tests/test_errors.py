@@ -118,7 +118,9 @@ def test_what_was_surely_not_accepted_is_caught_by_one_class(error: type[NotAcce
 
 def test_every_error_can_be_imported_from_the_package() -> None:
     classes = {
-        name for name, value in vars(errors).items() if isinstance(value, type) and value.__module__ == errors.__name__
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and value.__module__ == errors.__name__ and not name.startswith("_")
     }
     assert {name for name in classes if getattr(aimlvideo, name) is getattr(errors, name)} == classes
     assert classes <= set(aimlvideo.__all__)

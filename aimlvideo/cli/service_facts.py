@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import anyio
 
@@ -17,25 +17,16 @@ from aimlvideo.core.money.account import KeyLimits
 from aimlvideo.core.money.pricing import Pricing
 from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.base import Question
-from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import ServiceError, SettingsError
 from aimlvideo.shell.task_groups import task_group
 
 if TYPE_CHECKING:
     from aimlvideo.client import VideoClient
+    from aimlvideo.shell.http.transport import AskedService
 
 T = TypeVar("T")
 SOON = 5.0
 """Seconds after which people are told what is waited for."""
-
-
-class _Answering(Protocol):
-    """Whom a service's facts are asked of: an open client, or, for a command that needs no more, the bare service."""
-
-    @property
-    def service(self) -> Service: ...
-
-    async def send(self, question: Request, *, tries: int) -> Answer: ...
 
 
 @dataclass(slots=True)
@@ -49,7 +40,7 @@ class _Asked(Generic[T]):
     failure: str = ""
     error: ServiceError | None = None
 
-    async def ask(self, client: _Answering) -> None:
+    async def ask(self, client: VideoClient | AskedService) -> None:
         """Ask once, where there is something to ask."""
         if self.question is not None:
             try:
@@ -86,7 +77,9 @@ class ServiceFacts:
     """Why `prices` is None, and what to do about it."""
 
     @classmethod
-    async def of(cls, client: _Answering, say: Callable[[str], None] = _say_nothing, *, with_key: bool = True) -> Self:
+    async def of(
+        cls, client: VideoClient | AskedService, say: Callable[[str], None] = _say_nothing, *, with_key: bool = True
+    ) -> Self:
         """Ask for prices, durations and, where there is a key, the balance; whatever cannot be had is left out.
 
         All are asked for at once; `say` is told what is waited for where no answer comes in seconds.
@@ -151,7 +144,7 @@ def learn_without_a_run(settings: ClientOptions, models: Collection[str], *, san
 
 
 @asynccontextmanager
-async def _bare_service(settings: ClientOptions) -> AsyncIterator[tuple[_Answering, bool]]:
+async def _bare_service(settings: ClientOptions) -> AsyncIterator[tuple[VideoClient | AskedService, bool]]:
     """Give the service to be asked what costs nothing, and whether there is a key."""
     from aimlvideo.settings import Settings  # noqa: PLC0415 - as below
     from aimlvideo.shell.http.transport import AskedService  # noqa: PLC0415 - for who has something to ask

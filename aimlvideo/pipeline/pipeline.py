@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -63,7 +63,10 @@ log = logging.getLogger("aimlvideo")
 
 
 class Pipeline:
-    """The parts of one open client that submit, poll and download, which all its runs share, and the ways between."""
+    """The parts of one open client that submit, poll and download, which all its runs share, and the ways between.
+
+    `limiters` are those of an account that others use too, in place of ones by the settings.
+    """
 
     def __init__(
         self,
@@ -73,8 +76,9 @@ class Pipeline:
         catalog: Callable[[], Catalog],
         policy_for: Callable[[VideoJob], PollPolicy],
         *,
-        limiters: Limiters,
+        limiters: Limiters | None = None,
     ) -> None:
+        limiters = limiters or _own_limiters(settings)
         self.service, self.limiters, self.slots = settings.chosen_service, limiters, limiters.slots
         self._settings, self._catalog, self._policy_for = settings, catalog, policy_for
         service, slots = self.service, self.slots
@@ -104,27 +108,13 @@ class Pipeline:
         self._checks = RateGate(limiters.polls.rate)
         self.preflight = Preflight(send, service)
 
-    @classmethod
     @asynccontextmanager
-    async def open(
-        cls,
-        settings: Settings,
-        transport: Transport,
-        clips: ClipSource,
-        catalog: Callable[[], Catalog],
-        policy_for: Callable[[VideoJob], PollPolicy],
-        *background: Callable[[], Coroutine[Any, Any, None]],
-        limiters: Limiters | None = None,
-    ) -> AsyncIterator[Self]:
-        """Give an open pipeline: its tasks poll, and look for lost submissions, until the block is left.
-
-        `limiters` are those of an account that others use too, in place of ones by the settings.
-        """
-        pipeline = cls(settings, transport, clips, catalog, policy_for, limiters=limiters or _own_limiters(settings))
-        spared = (pipeline.poll.watch_key, pipeline.callbacks.run, *background)
-        works = (pipeline.poll.run, pipeline.lost_submissions.run, *map(_going_without, spared))
-        async with background_tasks(*works), pipeline._callback_page():
-            yield pipeline
+    async def opened(self, *background: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+        """Poll, and look for lost submissions, until the block is left."""
+        spared = (self.poll.watch_key, self.callbacks.run, *background)
+        works = (self.poll.run, self.lost_submissions.run, *map(_going_without, spared))
+        async with background_tasks(*works), self._callback_page():
+            yield
 
     def on_accepted(self, entry: Entry) -> None:
         """Wait for a generation that the service has taken, or hand it out where that was all that was wanted."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import NamedTuple, Protocol
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, NamedTuple, Self, TypeAlias
 
 from yarl import URL
 
@@ -14,6 +14,12 @@ from aimlvideo.core.arguments import check_argument
 from aimlvideo.core.wires.http import Answer, Request, Transport
 from aimlvideo.errors import SettingsError, Unclear
 from aimlvideo.shell.task_groups import is_being_cancelled
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
+ClipSource: TypeAlias = "ClientSession | ClipsOverTransport"
+"""Where clips are fetched from: a pool of connections, or a transport that was brought along."""
 
 
 class FunctionTransport:
@@ -32,37 +38,6 @@ class FunctionTransport:
         """Return what the function answers."""
         answer = self._function(request)
         return await answer if inspect.isawaitable(answer) else answer
-
-
-class _Content(Protocol):
-    """The body of a clip's answer."""
-
-    def iter_chunked(self, n: int, /) -> AsyncIterator[bytes]:
-        """Give the body in parts of at most `n` bytes."""
-        ...
-
-
-class _ClipAnswer(Protocol):
-    """The answer to a clip's link, before its body was read."""
-
-    @property
-    def status(self) -> int: ...
-    @property
-    def headers(self) -> Mapping[str, str]: ...
-    @property
-    def content_length(self) -> int | None: ...
-    @property
-    def content(self) -> _Content: ...
-
-
-class ClipSource(Protocol):
-    """Where clips are fetched from: a pool of connections, or a transport that was brought along."""
-
-    def get(
-        self, url: URL, /, *, headers: Mapping[str, str], auto_decompress: bool
-    ) -> AbstractAsyncContextManager[_ClipAnswer]:
-        """Ask for a clip's link; without `auto_decompress` the body comes as it was sent."""
-        ...
 
 
 _PARTS = {"status": int, "headers": Mapping, "body": bytes}
@@ -116,13 +91,15 @@ class ClipsOverTransport(NamedTuple):
     @asynccontextmanager
     async def get(
         self, url: URL, /, *, headers: Mapping[str, str], auto_decompress: bool = False
-    ) -> AsyncIterator[_ClipAnswer]:
+    ) -> AsyncIterator[_WholeClip]:
         """Ask for a clip's link; parts of a clip are not asked for."""
         answer = await self.transport.send(Request("GET", str(url), headers=headers))
         yield _WholeClip(answer)
 
 
 class _WholeClip(NamedTuple):
+    """An answer as a pool of connections gives it, before its body was read."""
+
     answer: Answer
 
     @property
@@ -138,7 +115,7 @@ class _WholeClip(NamedTuple):
         return len(self.answer.body)
 
     @property
-    def content(self) -> _Content:
+    def content(self) -> Self:
         return self
 
     async def iter_chunked(self, n: int, /) -> AsyncIterator[bytes]:
