@@ -16,7 +16,7 @@ import pytest
 from aimlvideo import Stage, VideoClient, VideoJob
 from aimlvideo.errors import DiskFailed, Refused, UsageError
 from aimlvideo.sandbox import Behaviour, Sandbox
-from aimlvideo.sandbox.pictures import sample_picture
+from aimlvideo.sandbox.film.scenes import sample_picture
 from tests.cases import for_each, one_in
 
 pytestmark = pytest.mark.own_sockets

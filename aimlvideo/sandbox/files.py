@@ -7,9 +7,9 @@ import re
 import anyio.to_thread
 from aiohttp import web
 
+from aimlvideo.sandbox.film.scenes import sample_picture
 from aimlvideo.sandbox.generation import Generation, signed_query
 from aimlvideo.sandbox.middleware import WORLD
-from aimlvideo.sandbox.pictures import sample_picture
 from aimlvideo.sandbox.state import World
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")

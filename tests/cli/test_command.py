@@ -259,7 +259,7 @@ def test_the_gateway_is_a_service_of_its_own(command: Command, tmp_path: Path) -
 
 
 def test_one_clip_is_made_with_its_pictures_where_the_model_takes_them(command: Command, tmp_path: Path) -> None:
-    from aimlvideo.sandbox.pictures import sample_picture
+    from aimlvideo.sandbox.film.scenes import sample_picture
 
     (tmp_path / "a.png").write_bytes(sample_picture("dunes", (320, 320)))
     done = command(

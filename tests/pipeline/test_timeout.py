@@ -11,7 +11,7 @@ import pytest
 from aimlvideo import Stage
 from aimlvideo.errors import OutOfPatience, Unclear
 from aimlvideo.pipeline import chains, download
-from aimlvideo.sandbox.pictures import sample_picture
+from aimlvideo.sandbox.film.scenes import sample_picture
 from aimlvideo.shell.files import video
 from tests.fakes import JOB, FakeClient, FakeService, answer, jobs, quick_downloads, run_all
 

@@ -16,9 +16,9 @@ from PIL import Image, ImageFont
 from aimlvideo.sandbox.catalogue import all_models, find_model
 from aimlvideo.sandbox.film.caption import caption
 from aimlvideo.sandbox.film.render import render
+from aimlvideo.sandbox.film.scenes import SAMPLES, sample_picture
 from aimlvideo.sandbox.film.storyboard import Storyboard, plan, preview_size
 from aimlvideo.sandbox.film.studio import Studio
-from aimlvideo.sandbox.pictures import SAMPLES, sample_picture
 from tests.cases import for_each, one_in
 from tests.sandbox.http_client import BODIES, MULTI, PRO, V3, visiting
 

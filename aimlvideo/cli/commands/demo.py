@@ -48,7 +48,7 @@ def demo(output: Output = Path("demo-clips"), quiet: Quiet = False) -> None:
 
 def _make_demo(output: Path, terminal: Terminal) -> int:
     """Make a dozen clips over every wire and every model family; return the exit code."""
-    sample_picture = import_sandbox("aimlvideo.sandbox.pictures").sample_picture
+    sample_picture = import_sandbox("aimlvideo.sandbox.film.scenes").sample_picture
     pictures = _pictures_for(checked_folder(output) / "pictures", sample_picture)
     started = time.monotonic()
     halted: VideoError | None = None

@@ -13,8 +13,7 @@ from PIL import Image
 
 from aimlvideo.sandbox.film.caption import Caption
 from aimlvideo.sandbox.film.encode import FPS
-from aimlvideo.sandbox.film.stills import Still
-from aimlvideo.sandbox.film.views import Size, View
+from aimlvideo.sandbox.film.stills import Size, Still, View
 
 FADE = 0.9
 """Seconds of a cross-fade at most; it takes two fifths of a picture's time at most."""

@@ -1,10 +1,11 @@
-"""Which scene a text asks for."""
+"""Which scene a text asks for, as a film shows it and as a sample picture to make videos from."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 from hashlib import blake2b
+from io import BytesIO
 
 import numpy as np
 from numpy.random import Generator
@@ -38,3 +39,14 @@ def _scene_of(text: str, seed: int) -> Scene:
     said = re.findall(r"[a-z]+", text.lower())
     known = {word: scene for words, scene in _WORDS for word in words.split()}
     return next((known[word] for word in said if word in known), _OTHERWISE[seed % len(_OTHERWISE)])
+
+
+SAMPLES = ("ballerina", "portrait", "dunes", "harbour", "forest", "city night", "mountains", "planet")
+"""Names that are worth asking for; any other text gives a picture too."""
+
+
+def sample_picture(name: str, size: tuple[int, int] = (768, 512)) -> bytes:
+    """Return a PNG of what the name says, the same for the same name; `size` is width and height in pixels."""
+    file = BytesIO()
+    draw_scene(name, size).flat().save(file, "PNG", compress_level=1)
+    return file.getvalue()

@@ -6,7 +6,7 @@ from base64 import b64decode
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import PurePosixPath
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 from urllib.parse import unquote
 
 import numpy as np
@@ -14,12 +14,55 @@ from PIL import Image, ImageOps
 
 from aimlvideo.sandbox.film.paint import as_image
 from aimlvideo.sandbox.film.scenes import draw_scene
-from aimlvideo.sandbox.film.views import Box, Size, View, cut, in_frame
+
+Size = tuple[int, int]
+Box = tuple[int, int, int, int]
+PlanesT = TypeVar("PlanesT", bound=tuple[Image.Image, ...])
+Planes = tuple[Image.Image, Image.Image, Image.Image]
 
 MARGIN = 1.25
 """How much larger than the frame a still is kept: the camera may come this close without loss."""
 
-Planes = tuple[Image.Image, Image.Image, Image.Image]
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Where the camera looks: x and y from -1 to 1 as far as the picture allows, `zoom` from 1 to 1.25."""
+
+    x: float
+    y: float
+    zoom: float
+
+
+def _looked_at(size: Size, view: View) -> tuple[float, float, float, float]:
+    """Return left, top, width and height of what a view shows of a picture of this size."""
+    wide, high = size[0] / view.zoom, size[1] / view.zoom
+    return (size[0] - wide) * (1 + view.x) / 2, (size[1] - high) * (1 + view.y) / 2, wide, high
+
+
+def _in_frame(region: Box, picture: Size, view: View, size: Size) -> Box | None:
+    """Return where in the frame a region of the picture appears, at even pixels; None where it does not."""
+    left, top, wide, high = _looked_at(picture, view)
+    across, down = size[0] / wide, size[1] / high
+    start = max(int((region[0] - left) * across) // 2 * 2 - 2, 0), max(int((region[1] - top) * down) // 2 * 2 - 2, 0)
+    end = (
+        min(int((region[2] - left) * across) // 2 * 2 + 4, size[0]),
+        min(int((region[3] - top) * down) // 2 * 2 + 4, size[1]),
+    )
+    return (*start, *end) if start[0] < end[0] and start[1] < end[1] else None
+
+
+def _cut(planes: PlanesT, view: View, size: Size, part: Box | None = None) -> PlanesT:
+    """Return planes as seen from a view, or a part of that; each with half the size where it has half the size."""
+    left, top, right, foot = part or (0, 0, *size)
+    frames = []
+    for plane in planes:
+        x, y, wide, high = _looked_at(plane.size, view)
+        across, down = wide / size[0], high / size[1]
+        share = 1 if plane.width == planes[0].width else 2
+        box = (x + left * across, y + top * down, x + right * across, y + foot * down)
+        target = ((right - left) // share, (foot - top) // share)
+        frames.append(plane.resize(target, Image.Resampling.BILINEAR, box=box))
+    return cast(PlanesT, tuple(frames))
 
 
 class Still(Protocol):
@@ -37,7 +80,7 @@ class Flat(Still):
     planes: Planes
 
     def seen(self, view: View, size: Size) -> Planes:
-        return cut(self.planes, view, size)
+        return _cut(self.planes, view, size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +98,12 @@ class Deep(Still):
     region: Box
 
     def seen(self, view: View, size: Size) -> Planes:
-        far = cut(self.back, View(view.x * 0.45, view.y * 0.45, 1 + (view.zoom - 1) * 0.5), size)
-        part = in_frame(self.region, self.masks[0].size, view, size)
+        far = _cut(self.back, View(view.x * 0.45, view.y * 0.45, 1 + (view.zoom - 1) * 0.5), size)
+        part = _in_frame(self.region, self.masks[0].size, view, size)
         if part is None:
             return far
-        luma_mask, chroma_mask = cut(self.masks, view, size, part)
-        near: tuple[Image.Image | int, ...] = self.tint or cut(self.front, view, size, part)
+        luma_mask, chroma_mask = _cut(self.masks, view, size, part)
+        near: tuple[Image.Image | int, ...] = self.tint or _cut(self.front, view, size, part)
         left, top, right, foot = (side // 2 for side in part)
         places = (part, (left, top, right, foot), (left, top, right, foot))
         for back, front, place, mask in zip(far, near, places, (luma_mask, chroma_mask, chroma_mask), strict=True):
