@@ -9,7 +9,7 @@ from typing import Any
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import Intent
 from aimlvideo.core.jobs.stages import WITHOUT_GENERATION, Stage
-from aimlvideo.core.media_limits import MediaLimits
+from aimlvideo.core.media import MediaLimits
 from aimlvideo.core.wires.answers import State
 from aimlvideo.core.wires.base import Generation, Wire
 from aimlvideo.core.wires.refusals import says_timed_out
