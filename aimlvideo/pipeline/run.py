@@ -8,6 +8,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from weakref import WeakSet
 
@@ -15,7 +16,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from aimlvideo.core.formatting import pluralize, redact_for_display
-from aimlvideo.core.jobs.file_names import NameTemplate, file_name
+from aimlvideo.core.jobs.file_names import LONGEST, NameTemplate, file_name
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
 from aimlvideo.core.money.budget import Budget, Counts, Standing, Verdict
@@ -27,6 +28,7 @@ from aimlvideo.pipeline.limiters import Limiters
 from aimlvideo.pipeline.retries import may_have_completed
 from aimlvideo.shell import clock
 from aimlvideo.shell.dataframe import to_frame
+from aimlvideo.shell.files.private_files import longest_name
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.memory import InMemoryJournal
 
@@ -124,22 +126,29 @@ class Run:
     def name_of(self, job: VideoJob) -> str:
         """Return the file name of a job's clip: its id's, or what the template makes, with a hash where it is taken."""
         text = NameTemplate(self.spec.name).name(job) if self.spec.name else job.id
+        hashed = partial(file_name, hashed_id=job.id, longest=self._longest_name)
         if not _can_name_a_file(text):
-            return file_name(text.encode("ascii", "replace").decode(), hashed_id=job.id)
+            return hashed(text.encode("ascii", "replace").decode())
         name = file_name(text)
+        if len(name.removesuffix(".mp4").encode()) > self._longest_name:
+            return hashed(text)
         # The usual case reads nothing: going through a million jobs for names is left to those whose name may be taken.
         if text == job.id and name == f"{text}.mp4":
             return name
         if self.spec.is_one_of_many:
             # What others name at this moment nobody can read: two clips of one name would become one.
-            return file_name(text, hashed_id=job.id)
+            return hashed(text)
         if self._names is None:
             self._names = self.spec.journal.file_names
         other = self.spec.journal.find(name.removesuffix(".mp4"))
         if name.casefold() in self._names or (other is not None and other.job.id != job.id):
-            name = file_name(text, hashed_id=job.id)
+            name = hashed(text)
         self._names.add(name.casefold())
         return name
+
+    @cached_property
+    def _longest_name(self) -> int:
+        return LONGEST if self.spec.folder is None else longest_name(self.spec.folder)
 
     def detached(self, journal: Journal) -> Run:
         """Return a run that writes elsewhere and hands nothing out: for a job that is no longer this run's."""

@@ -55,6 +55,8 @@ def write_failure_advice(error: Exception) -> str:
         return "Allow writing there, or use another folder"
     if isinstance(error, FileNotFoundError):
         return "Expected a folder that is there: make it, then run again"
+    if getattr(error, "errno", None) == errno.ENAMETOOLONG:
+        return "Expected a shorter name (--name), or a folder that takes longer ones"
     if getattr(error, "errno", None) in IN_THE_WAY:
         return "Move away what has its name, then run again"
     return "Make space, then run again"

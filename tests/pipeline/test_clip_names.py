@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 from unittest import mock
+
+import pytest
 
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.money.budget import Budget
 from aimlvideo.pipeline.entry import RunSpec
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.journal.base import Journal
+from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.shell.task_groups import task_group
 
 
@@ -28,3 +33,17 @@ async def test_workers_give_ids_that_differ_in_refused_letters_different_names_w
         assert len(names) == 2
         assert one.name_of(VideoJob("m", id="a/b")) in names, "the same each time"
         assert one.name_of(VideoJob("m", id="plain")) == "plain.mp4"
+
+
+async def test_a_folder_that_takes_short_names_only_gets_such_names_and_each_clip_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "pathconf", lambda *_: 143)  # as encrypted shares have it
+    async with task_group() as tasks:
+        run = Run(RunSpec(journal=InMemoryJournal(), save=nothing, folder=tmp_path), tasks, Budget())
+        names = [run.name_of(VideoJob("m", id="fox " * 30 + str(number))) for number in range(2)]
+        assert run.name_of(VideoJob("m", id="fox")) == "fox.mp4"
+    assert len(set(names)) == 2
+    for name in names:
+        assert name.startswith("fox fox")
+        assert len(f"{name}-22.mp4.part") <= 143

@@ -42,7 +42,7 @@ from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.catalog.references import check_with_references
 from aimlvideo.core.formatting import exact_amount, format_units, pluralize
-from aimlvideo.core.jobs.file_names import JOURNAL, LONGEST, clip_journal_name, is_plain_name, refuse_own_name
+from aimlvideo.core.jobs.file_names import JOURNAL, clip_journal_name, is_plain_name, refuse_own_name
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Standing, Verdict, checked_limit
@@ -50,7 +50,7 @@ from aimlvideo.errors import GenerationFailed, LinkDead, Rejected, UsageError, V
 from aimlvideo.pipeline.retries import is_still_refused, may_have_completed
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell import clock
-from aimlvideo.shell.files.private_files import refuse_special
+from aimlvideo.shell.files.private_files import longest_name, refuse_special
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.sqlite_file import JournalFile
 from aimlvideo.shell.journal.sqlite_reader import read_journal
@@ -391,8 +391,8 @@ def _check_output(output: Path) -> None:
         pass
     except OSError as error:  # a circle of links, say
         raise UsageError(f"{output} cannot be written: {error.strerror}; expected the clip's file") from None
-    if len(os.fsencode(output.name)) > LONGEST:
-        raise UsageError(f"the name of {output} is too long: expected at most {LONGEST} bytes")
+    if len(os.fsencode(output.name)) > (most := longest_name(output.parent)):
+        raise UsageError(f"the name of {output} is too long: expected at most {most} bytes")
     refuse_special(output)
     _refuse_file_of_run(output)
 

@@ -64,15 +64,16 @@ def refuse_own_name(path: PurePath) -> None:
         raise UsageError(f"{path} has the name of a file that runs write themselves: expected another name")
 
 
-def file_name(text: str, ending: str = ".mp4", *, hashed_id: str | None = None) -> str:
+def file_name(text: str, ending: str = ".mp4", *, hashed_id: str | None = None, longest: int = LONGEST) -> str:
     """Return a file name for a job's id: letters of every script and blanks stay, what file systems refuse does not.
 
-    Two ids that differ in refused characters alone get the same name, unless a hash of one, as `hashed_id`, is in it.
+    Two ids that differ in refused characters alone get the same name, unless a hash of one, as `hashed_id`, is in it;
+    such a name has at most `longest` bytes before its ending.
     """
     if hashed_id is None:
         return (_stem(text) or "clip") + ending
     digest = hashlib.sha256(hashed_id.encode(errors="surrogatepass")).hexdigest()[:10]
-    return f"{_cut(_stem(text) or 'clip', LONGEST - 11)}-{digest}{ending}"
+    return f"{_cut(_stem(text) or 'clip', longest - 11)}-{digest}{ending}"
 
 
 def _stem(text: str) -> str:

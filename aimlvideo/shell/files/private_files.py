@@ -9,10 +9,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
+from aimlvideo.core.jobs.file_names import LONGEST
 from aimlvideo.errors import UsageError
 
 OWNER_ONLY = 0o600
 """Prompts, links and prices stand in a run's files: they are as private as its journal."""
+
+BESIDE = 55
+"""Bytes of a name that are kept free for its ending, and for what is beside a clip while it is made."""
 
 
 def no_follow(path: str, flags: int) -> int:
@@ -37,6 +41,15 @@ def replacing(path: Path) -> Iterator[Path]:
         with suppress(OSError):
             part.unlink(missing_ok=True)
         raise
+
+
+def longest_name(folder: Path) -> int:
+    """Return how many bytes a clip's name may have there before its ending: some encrypted shares take few."""
+    try:
+        most = os.pathconf(folder, "PC_NAME_MAX")
+    except (AttributeError, OSError, ValueError):
+        return LONGEST
+    return min(LONGEST, most - BESIDE) if most > BESIDE else LONGEST
 
 
 def drop_link(path: Path) -> None:

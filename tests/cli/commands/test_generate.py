@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from aimlvideo.cli.commands.generate import _placed
+from aimlvideo.cli.commands.generate import _check_output, _placed
 from aimlvideo.errors import UsageError
 from tests.cases import for_each
 
@@ -45,3 +47,12 @@ def test_pictures_go_where_the_model_takes_as_many(params: str, pictures: str, s
 def test_pictures_that_a_model_does_not_take_are_refused(params: str, pictures: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         placed(params, pictures)
+
+
+def test_a_name_that_is_too_long_for_its_folder_is_refused_before_anything_is_bought(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "pathconf", lambda *_: 143)
+    with pytest.raises(UsageError, match="is too long: expected at most 88 bytes"):
+        _check_output(tmp_path / f"{'fox' * 30}.mp4")
+    _check_output(tmp_path / "fox.mp4")
