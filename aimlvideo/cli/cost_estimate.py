@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -93,7 +93,12 @@ class CheckSummary:
         if self.unquoted == self.jobs and self.jobs:
             return f"{jobs}, price unknown"
         unquoted = f", plus {pluralize(self.unquoted, 'job')} of unknown price" if self.unquoted else ""
-        return f"{jobs}, {dollars_or_unknown(self.dollars)} USD{unquoted}"
+        return f"{jobs}, {_or_unknown(self.dollars)} USD{unquoted}"
+
+    def rows(self) -> Iterator[tuple[str, int, str, int | str]]:
+        """Give each model with its jobs, what they cost in USD, and how many have no price."""
+        for cost in self.models:
+            yield cost.model, cost.jobs, _or_unknown(cost.dollars), cost.unquoted or ""
 
     def agree(
         self, facts: ServiceFacts, terminal: Terminal, *, max_spend: float | None, above: float, anyway: bool
@@ -199,6 +204,5 @@ class Tally:
         return {name: Durations.documented(value) for name, value in seconds.items() if value}
 
 
-def dollars_or_unknown(dollars: float | None) -> str:
-    """Return an amount of money, or that it is not known."""
+def _or_unknown(dollars: float | None) -> str:
     return "unknown" if dollars is None else f"{dollars:.2f}"

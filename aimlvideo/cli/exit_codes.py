@@ -31,7 +31,7 @@ MOST_CAUSES = 25
 """Causes that are shown of a file's problems: more than a person mends at a time."""
 
 
-def exit_code_of(error: VideoError) -> int:
+def _exit_code_of(error: VideoError) -> int:
     """Return the exit code of a command that ended with this error."""
     wrong_settings = isinstance(error, Refused) and (error.wrong_key or error.status in MOVED)
     return WRONG_USAGE if isinstance(error, UsageError) or wrong_settings else UNFINISHED
@@ -54,7 +54,7 @@ def exit_codes(*, json: bool = False, quiet: bool = False) -> Iterator[Terminal]
         raise typer.Exit(WRONG_USAGE) from None
     except VideoError as error:
         terminal.problem(str(error))
-        raise typer.Exit(exit_code_of(error)) from None
+        raise typer.Exit(_exit_code_of(error)) from None
     except UnicodeEncodeError as error:
         # The system gives arguments as bytes: what is no UTF-8 may name a file, and stands in no database or request.
         terminal.problem(f"{printable(error.object)[:200]} cannot be written down or sent: expected text in UTF-8")

@@ -13,7 +13,6 @@ from uuid import uuid4
 import anyio
 
 from aimlvideo.cli.cost_estimate import Tally
-from aimlvideo.cli.exit_codes import exit_code_of
 from aimlvideo.cli.generation_check import Settlement, completed_since
 from aimlvideo.cli.job_reader import JobReader, ReaderOptions
 from aimlvideo.cli.options import Address, ClientOptions, ServiceOptions
@@ -189,8 +188,11 @@ class SharedJobs:
         *,
         until_empty: bool = False,
         metrics: int | None = None,
-    ) -> int:
-        """Work until the worker is stopped, drained, or (where asked) the queue is empty; return the exit code."""
+    ) -> None:
+        """Work until the worker is stopped, drained, or (where asked) the queue is empty.
+
+        Raises what halted it, where it was ended otherwise.
+        """
 
         async def run(where: str) -> Worker:
             opened = open_worker(where, output, settings, limits, until_empty=until_empty)
@@ -212,10 +214,8 @@ class SharedJobs:
                 halted = in_loop(run(where)).results.halted
             except AWAY as error:
                 raise Database(where).error(error) from None
-        if halted is None or isinstance(halted, Stopped):
-            return 0
-        self._terminal.problem(str(halted))
-        return exit_code_of(halted)
+        if halted is not None and not isinstance(halted, Stopped):
+            raise halted
 
     def drain(self) -> None:
         """Tell all workers to buy nothing more, to see through what they have, and to end."""

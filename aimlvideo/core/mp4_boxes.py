@@ -30,6 +30,29 @@ class Box(NamedTuple):
     """Where its content begins."""
     end: int
 
+    @staticmethod
+    def between(file: BinaryIO, place: int, end: int) -> Iterator[Box]:
+        """Yield boxes that stand one after the other; the last may reach beyond `end`, be endless (-1) or senseless."""
+        # Bounded: a file of tiny boxes would otherwise cost a seek for each eight bytes.
+        for _ in range(MAX_BOXES):
+            if place >= end:
+                return
+            file.seek(place)
+            header = file.read(2 * HEADER)
+            size, start = int.from_bytes(header[:4]), place + HEADER
+            # A size of 1 says that the real one follows in 64 bits: clips of more than 4 GB.
+            if size == 1:
+                size, start = int.from_bytes(header[8:16]), place + 2 * HEADER
+            if end < start:
+                yield Box(file, b"", place, end + 1)
+                return
+            kind = header[4:8]
+            if size == 0 or size < start - place:
+                yield Box(file, kind, start, -1 if size == 0 else 0)
+                return
+            yield Box(file, kind, start, place + size)
+            place += size
+
     def content(self) -> bytes:
         """Return what stands in it, at most `MAX_READ` bytes."""
         length = self.end - self.start
@@ -39,7 +62,7 @@ class Box(NamedTuple):
 
     def inside(self, kind: bytes, *further: bytes) -> list[Box]:
         """Return the boxes of a kind inside this one, or at a path inside it."""
-        inner_boxes = [box for box in boxes_between(self.file, self.start, self.end) if box.kind == kind]
+        inner_boxes = [box for box in Box.between(self.file, self.start, self.end) if box.kind == kind]
         return [deep for box in inner_boxes for deep in box.inside(*further)] if further else inner_boxes
 
     def first_content(self, *path: bytes) -> bytes:
@@ -54,7 +77,7 @@ def is_whole_mp4(file: BinaryIO, length: int) -> bool | None:
     chain of fragments looks whole wherever it is cut between two of them: its index, its end, or the length that it
     announces for all of them say whether the last one is there.
     """
-    boxes = list(boxes_between(file, 0, length))
+    boxes = list(Box.between(file, 0, length))
     if not boxes or boxes[0].kind not in FIRST or len(boxes) == MAX_BOXES:
         return None if length >= HEADER or length == 0 else False
     last, kinds = boxes[-1], {box.kind for box in boxes}
@@ -72,7 +95,7 @@ def is_surely_cut_mp4(file: BinaryIO, length: int) -> bool:
 
     For a file that came at the length that was announced: what is only odd, or has no media at all, is left to players.
     """
-    boxes = list(boxes_between(file, 0, length))
+    boxes = list(Box.between(file, 0, length))
     if not boxes or boxes[0].kind not in FIRST or any(box.kind not in STANDARD for box in boxes):
         return False
     last, kinds = boxes[-1], {box.kind for box in boxes}
@@ -83,33 +106,10 @@ def is_surely_cut_mp4(file: BinaryIO, length: int) -> bool:
 
 def is_led_by_its_index(head: BinaryIO, length: int) -> bool:
     """Tell whether a film of this length that begins so has its whole index here, and nothing behind its pictures."""
-    boxes = list(boxes_between(head, 0, length))
+    boxes = list(Box.between(head, 0, length))
     last = boxes[-1] if boxes else Box(head, b"", 0, 0)
     is_all = last.kind == b"mdat" and last.end == length and last.start <= head.seek(0, 2)
     return is_all and any(box.kind == b"moov" for box in boxes)
-
-
-def boxes_between(file: BinaryIO, place: int, end: int) -> Iterator[Box]:
-    """Yield the boxes that stand one after the other; the last may reach beyond `end`, be endless (-1) or senseless."""
-    # Bounded: a file of tiny boxes would otherwise cost a seek for each eight bytes.
-    for _ in range(MAX_BOXES):
-        if place >= end:
-            return
-        file.seek(place)
-        header = file.read(2 * HEADER)
-        size, start = int.from_bytes(header[:4]), place + HEADER
-        # A size of 1 says that the real one follows in 64 bits: clips of more than 4 GB.
-        if size == 1:
-            size, start = int.from_bytes(header[8:16]), place + 2 * HEADER
-        if end < start:
-            yield Box(file, b"", place, end + 1)
-            return
-        kind = header[4:8]
-        if size == 0 or size < start - place:
-            yield Box(file, kind, start, -1 if size == 0 else 0)
-            return
-        yield Box(file, kind, start, place + size)
-        place += size
 
 
 def _has_all_fragments(boxes: list[Box], length: int) -> bool | None:

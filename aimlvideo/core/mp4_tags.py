@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO, NamedTuple
 
-from aimlvideo.core.mp4_boxes import HEADER, MAX_BOXES, MAX_READ, Box, boxes_between
+from aimlvideo.core.mp4_boxes import HEADER, MAX_BOXES, MAX_READ, Box
 
 TITLE, COMMENT = b"\xa9nam", b"\xa9cmt"
 _AROUND_OFFSETS = (b"trak", b"mdia", b"minf", b"stbl")
@@ -25,7 +25,7 @@ _FROM_THE_START = 0x1
 """The flag of a track in a fragment that it counts from the start of the file."""
 
 
-class NewIndex(NamedTuple):
+class _NewIndex(NamedTuple):
     """What stands from `start` to `end` in a file gives way to `content`, which is never shorter.
 
     `further` has what is to be written beside that, and where, once the rest has moved.
@@ -37,12 +37,12 @@ class NewIndex(NamedTuple):
     further: tuple[tuple[int, bytes], ...]
 
 
-def with_texts(file: BinaryIO, length: int, texts: Mapping[bytes, str]) -> NewIndex | None:
+def with_texts(file: BinaryIO, length: int, texts: Mapping[bytes, str]) -> _NewIndex | None:
     """Return the index of a film with these texts in it, in place of those that it has under the same names.
 
     None where the file is no MP4, is signed, or has anything that would point to a wrong place once the rest has moved.
     """
-    boxes = list(boxes_between(file, 0, length))
+    boxes = list(Box.between(file, 0, length))
     place = next((number for number, box in enumerate(boxes) if box.kind == b"moov"), -1)
     if place < 0 or len(boxes) == MAX_BOXES or not boxes[place].start < boxes[place].end <= length:
         return None
@@ -61,7 +61,7 @@ def with_texts(file: BinaryIO, length: int, texts: Mapping[bytes, str]) -> NewIn
         further = tuple(_moved_pointers([box for box in boxes if end < box.end <= length], end, grown))
     except (ValueError, OverflowError, struct.error):
         return None
-    return NewIndex(start, end, bytes(new), further)
+    return _NewIndex(start, end, bytes(new), further)
 
 
 def _moved_pointers(boxes: list[Box], end: int, by: int) -> Iterator[tuple[int, bytes]]:

@@ -11,11 +11,12 @@ from pathlib import Path
 import anyio
 import psycopg
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from aimlvideo import JobList
 from aimlvideo.cli.app import app
-from aimlvideo.cli.exit_codes import exit_code_of
+from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import DatabaseAway, JournalError, OverBudget, Refused, SettingsError, Unavailable, VideoError
 from aimlvideo.sandbox import Behaviour, Sandbox
@@ -64,7 +65,9 @@ def command(*words: str, dsn: str | None = None) -> tuple[int, str]:
     ],
 )
 def test_a_worker_is_started_again_where_that_may_help(error: VideoError, again: bool) -> None:
-    assert restarts(exit_code_of(error)) is again
+    with pytest.raises(typer.Exit) as ended, exit_codes():
+        raise error
+    assert restarts(ended.value.exit_code) is again
 
 
 @pytest.mark.parametrize(

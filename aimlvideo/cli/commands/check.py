@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import typer
 
-from aimlvideo.cli.cost_estimate import CheckSummary, Tally, dollars_or_unknown
+from aimlvideo.cli.cost_estimate import CheckSummary, Tally
 from aimlvideo.cli.exit_codes import WRONG_USAGE, exit_codes
 from aimlvideo.cli.job_reader import JobReader
 from aimlvideo.cli.options import (
@@ -106,8 +106,7 @@ def _refuse(reader: JobReader, terminal: Terminal) -> NoReturn:
 
 def _show(summary: CheckSummary, facts: ServiceFacts, terminal: Terminal) -> None:
     """Say what a file will cost and take."""
-    rows = [(cost.model, cost.jobs, dollars_or_unknown(cost.dollars), cost.unquoted or "") for cost in summary.models]
-    terminal.table(("model", "jobs", "USD", "without a price"), rows)
+    terminal.table(("model", "jobs", "USD", "without a price"), summary.rows())
     terminal.say(summary.price_line())
     likely, late = (_roughly(seconds) for seconds in (summary.estimate.likely, summary.estimate.late))
     guessed = f"; no timing data for {', '.join(summary.estimate.guessed)}" if summary.estimate.guessed else ""

@@ -63,7 +63,6 @@ def worker(
             local_files=not no_local_files,
         )  # fmt: skip
         del settings["max_outstanding"]
-        code = database.shared_jobs(terminal).work(
+        database.shared_jobs(terminal).work(
             output, settings, account.limits(), until_empty=until_empty, metrics=metrics
         )
-        raise typer.Exit(code)

@@ -208,6 +208,11 @@ class Progress(NamedTuple):
         """The ages at the first polls, in seconds; negative where the generation was found queued."""
         return unpack(f"<{len(self.poll_ages) // 4}f", self.poll_ages[: len(self.poll_ages) // 4 * 4])
 
+    @property
+    def bytes_of_all(self) -> int | None:
+        """The bytes of all clips; None where nobody noted them."""
+        return sum(clip.bytes or 0 for clip in self.files) or self.bytes
+
     def submission(self) -> dict[str, Any]:
         """Return what is known of a failed job's submission, as fields for one that goes on with it after all."""
         names = (

@@ -36,11 +36,6 @@ def job_cards(journal: JournalReader) -> Iterator[dict[str, Any]]:
         yield {**job_json(job, progress), **earlier.get(job.id, {})}
 
 
-def clip_bytes(progress: Progress) -> int | None:
-    """Return the bytes of all clips of a job; None where nobody noted them."""
-    return sum(clip.bytes or 0 for clip in progress.files) or progress.bytes
-
-
 def job_json(job: VideoJob, progress: Progress) -> dict[str, Any]:
     """Return what the page shows of a job: what is unknown left out, moments in seconds since 1970."""
     shown = without_secrets(job.params)
@@ -61,7 +56,7 @@ def job_json(job: VideoJob, progress: Progress) -> dict[str, Any]:
         "generation": progress.generation_id,
         "retry_of": progress.retry_of if progress.generation_id is None else None,
         "file": progress.file if progress.stage is Stage.SAVED else None,
-        "bytes": clip_bytes(progress),
+        "bytes": progress.bytes_of_all,
         "files": [clip.file for clip in progress.files] if progress.stage is Stage.SAVED else [],
         **_last_word(progress),
         **_failure(progress),

@@ -34,7 +34,7 @@ from aimlvideo.shell.files.private_files import new_file, replacing
 from aimlvideo.shell.files.video import frame_jpeg
 from aimlvideo.shell.journal.base import JournalReader
 from aimlvideo.shell.journal.sqlite_reader import read_journal
-from aimlvideo.views.report.job_json import clip_bytes, job_cards
+from aimlvideo.views.report.job_json import job_cards
 
 SCRIPTS = ("base", "totals", "gallery", "viewer", "charts", "comparison", "start", "live")
 TABS = (
@@ -118,7 +118,7 @@ def _clips(journal: JournalReader) -> Iterator[tuple[str, str]]:
     """Yield the key and the file of each saved clip."""
     for _, progress in journal.ended_jobs():
         if progress.stage is Stage.SAVED and progress.file is not None:
-            yield f"{progress.file}:{clip_bytes(progress) or 0}", progress.file
+            yield f"{progress.file}:{progress.bytes_of_all or 0}", progress.file
 
 
 def _write(path: Path, text: Iterable[str]) -> None:
