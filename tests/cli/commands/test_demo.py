@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from aimlvideo.cli.commands import demo
-from aimlvideo.sandbox import pictures
+from aimlvideo.sandbox.film import scenes
 from tests.cli.conftest import Command
 
 
@@ -24,7 +24,7 @@ def test_a_demo_that_is_interrupted_before_its_first_job_says_so_and_nothing_els
         yield ""
 
     monkeypatch.setattr(demo, "sandbox_here", interrupted)
-    monkeypatch.setattr(pictures, "sample_picture", str.encode)  # to draw them takes longer than all else
+    monkeypatch.setattr(scenes, "sample_picture", str.encode)  # to draw them takes longer than all else
     done = command("demo", "-o", "clips")
     assert (done.exit_code, done.output) == (3, "interrupted\n")
 
