@@ -36,14 +36,19 @@ class Screen:
 
     def __init__(self, *, stderr: bool = False) -> None:
         self._console = _Stream(stderr=stderr, highlight=False, soft_wrap=True)
-        if not self._console.is_terminal:
+        if not self._is_terminal:
             self._console.width = WIDEST_TABLE
+
+    @property
+    def _is_terminal(self) -> bool:
+        # With FORCE_COLOR, as many a CI has it, rich takes any stream for a terminal.
+        return self._console.is_terminal and self._console.file.isatty()
 
     @property
     def is_interactive(self) -> bool:
         """Whether a block may stay in place here: a real terminal, and colours are welcome."""
         console = self._console
-        return console.is_terminal and not console.is_dumb_terminal and not console.no_color
+        return self._is_terminal and not console.is_dumb_terminal and not console.no_color
 
     def line(self, text: str, label: str = "", colour: str = "") -> None:
         """Print a line of text, after a coloured label."""

@@ -80,6 +80,16 @@ def test_what_is_piped_has_its_tables_wide_and_in_one_piece(capsys: pytest.Captu
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
+def test_where_colours_are_forced_a_log_still_gets_lines_and_wide_tables(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    screen = Screen()
+    assert not screen.is_interactive
+    screen.table(("model", "takes"), [(LONG_NAME, "text, image, video " * 5)])
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
 @for_each(("coding", "plain"), [("utf-8", False), ("cp1252", True), ("latin-1", True), ("ascii", True)])
 def test_a_terminal_that_lacks_the_letters_of_the_block_is_shown_others(coding: str, plain: bool) -> None:
     assert _has_letters(coding) is not plain
