@@ -155,6 +155,7 @@ class Download:
     def discard(self) -> None:
         """Take away what was fetched so far."""
         self._start_over()
+        self._close_file()
         with suppress(OSError):
             self._part.unlink(missing_ok=True)
 
@@ -215,9 +216,10 @@ class Download:
             file = _open_to_write(self._part, new=not self._written)
             opened = os.fstat(file)
             name = unicodedata.normalize("NFKD", self._part.name).casefold()
-            self._inode = (opened.st_dev, opened.st_ino, name)
-            is_taken = self._inode in _inodes_in_use
-            _inodes_in_use.add(self._inode)
+            inode = (opened.st_dev, opened.st_ino, name)
+            if not (is_taken := inode in _inodes_in_use):
+                _inodes_in_use.add(inode)
+                self._inode = inode
         if not is_taken:
             if opened.st_size != self._written:
                 os.ftruncate(file, self._written)
@@ -232,10 +234,16 @@ class Download:
         return self._open()
 
     def _close(self) -> None:
-        if self._file is not None:
-            file, self._file = self._file, None
+        self._close_file()
+        if self._inode is not None:
             with _opening:
                 _inodes_in_use.discard(self._inode)
+            self._inode = None
+
+    def _close_file(self) -> None:
+        """Close what was written to, which stays this download's own."""
+        if self._file is not None:
+            file, self._file = self._file, None
             # What a full disk has not taken it does not take now either: the next attempt finds less than was written.
             with suppress(OSError):
                 os.close(file)
@@ -342,6 +350,7 @@ class Download:
         # Before the rename: after a power cut the final name must never stand for a file whose content did not reach
         # the disk.
         os.fsync(file)
+        self._close_file()  # Windows renames no file that is open
         # As one step: two that end at once would both find the name free, and one clip would replace the other.
         with _naming:
             path = self._path
@@ -420,7 +429,7 @@ class Download:
     _file: int | None = None
     """The descriptor of the file that is open now: Python's file objects make seven more system calls a clip, and each
     lets the event loop's thread and this one take the interpreter from each other."""
-    _inode: tuple[int, int, str]
+    _inode: tuple[int, int, str] | None = None
     _total: int | None
     _tag: str
     _host: str = ""

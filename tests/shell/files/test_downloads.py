@@ -860,3 +860,47 @@ async def test_on_a_drive_whose_new_files_have_one_number_clips_are_saved_side_b
     async with served(both_at_once) as url:
         await asyncio.gather(*(Download(session, url, path.with_name(name)).fetch() for name in names))
     assert files(path) == [*names]
+
+
+@pytest.fixture
+def no_open_file_is_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no file be renamed or deleted that this process has open, as on Windows."""
+    if not os.path.isdir("/proc/self/fd"):
+        pytest.skip("only Linux tells which files are open")
+
+    def guarded(move: Callable[..., None]) -> Callable[..., None]:
+        def refuse_open(path: Any, *more: Any, **options: Any) -> None:
+            if os.path.realpath(path) in (os.path.realpath(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd")):
+                raise PermissionError(errno.EACCES, "The process cannot access the file", str(path))
+            move(path, *more, **options)
+
+        return refuse_open
+
+    for name in ("replace", "unlink"):
+        monkeypatch.setattr(os, name, guarded(getattr(os, name)))
+
+
+@pytest.mark.usefixtures("no_open_file_is_moved")
+@pytest.mark.parametrize("times", [1, 8])
+async def test_a_clip_gets_its_name_when_its_file_is_closed(
+    session: aiohttp.ClientSession, path: Path, times: int
+) -> None:
+    host = Host()
+    host.content = MP4 * times
+    async with served(host) as url:
+        clip = await Download(session, url, path).fetch()
+    assert (clip.bytes, files(path)) == (len(host.content), ["clip.mp4"])
+
+
+@pytest.mark.usefixtures("no_open_file_is_moved")
+async def test_half_a_clip_is_deleted_when_its_file_is_closed(
+    session: aiohttp.ClientSession, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    async with served(Host()) as url:
+        with pytest.raises(DiskFailed):
+            await Download(session, url, path).fetch()
+    assert files(path) == []
