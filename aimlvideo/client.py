@@ -37,7 +37,6 @@ from aimlvideo.core.wires.webhooks import WebhookSecret
 from aimlvideo.errors import NotAccepted, ServiceError, SettingsError, VideoError
 from aimlvideo.pipeline.chains import Chains
 from aimlvideo.pipeline.download import Downloads
-from aimlvideo.pipeline.entry import RunSpec
 from aimlvideo.pipeline.feed import Feed
 from aimlvideo.pipeline.job_sources import (
     Jobs,
@@ -53,7 +52,7 @@ from aimlvideo.pipeline.poll_policies import PollPolicies
 from aimlvideo.pipeline.prices import PriceList
 from aimlvideo.pipeline.request_log import LogReading
 from aimlvideo.pipeline.retries import jobs_to_resume
-from aimlvideo.pipeline.run import Run
+from aimlvideo.pipeline.run import Run, RunSpec
 from aimlvideo.pipeline.run_block import run_block
 from aimlvideo.pipeline.status_checks import fetch_status
 from aimlvideo.settings import Settings

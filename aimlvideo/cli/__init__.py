@@ -1,1 +1,1 @@
-"""The command: settings, job files, rendering."""
+"""The command `aimlvideo`: its commands, what they have in common, and what a person or an agent sees of them."""

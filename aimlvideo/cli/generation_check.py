@@ -1,4 +1,5 @@
-"""What the service says of how a person settles a job in doubt: whose generation it is, and what it did accept."""
+"""What the service is asked before a person's word counts: whose generation is to settle a doubt, whether it did accept
+what is to be sent again, and which of the failed ones it has completed since."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers, times and reasons as a person reads them."""
+"""Numbers, times, reasons and commands as a person reads them: short, and without what is secret."""
 
 from __future__ import annotations
 

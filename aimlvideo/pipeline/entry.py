@@ -1,68 +1,21 @@
-"""One job on its way through the pipeline: what it holds, what it may ask of its run, and a wall round it."""
+"""One job on its way through the pipeline: what it holds, and a wall round it."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from math import inf
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import anyio
-
 from aimlvideo.core.formatting import redact_for_display
-from aimlvideo.core.jobs.job import Progress, Result, VideoJob
+from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import DiskFailed, JournalError, UnexpectedError, VideoError
 from aimlvideo.pipeline.limiters import SlotLimiter
-from aimlvideo.shell.journal.base import Journal
 
 if TYPE_CHECKING:
     from aimlvideo.pipeline.run import Run
-    from aimlvideo.shell.files.uploads import Uploads
 
 log = logging.getLogger("aimlvideo")
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class RunSpec:
-    """What a run is to do, and what it was given for that. Nothing here changes while it goes on."""
-
-    journal: Journal
-    save: Callable[[Result, Path], Awaitable[Path]]
-    """Saves the clip of one result, also when the run is over."""
-    number: int | None = None
-    """The run's number in its journal."""
-    window: int = 10**6
-    """Jobs on their way, or results waiting to be taken, at a time: what keeps memory flat."""
-    most_bought: Callable[[], float] = lambda: inf
-    """How many generations may be outstanding, or bought and not yet taken by the reader."""
-    price: Callable[[VideoJob], float | None] = lambda job: None
-    """What a job costs in USD; None where unknown."""
-    refresh_prices: Callable[[], Awaitable[None]] = anyio.lowlevel.checkpoint
-    """Sees to it that prices are those of the day."""
-    folder: Path | None = None
-    patience: float = inf
-    """Seconds for which one generation is waited for."""
-    name: str = ""
-    """A template for the clips' names, as `NameTemplate` reads it; by default each is named by its job's id."""
-    goal: Stage = Stage.SAVED
-    """The stage in which a job is handed out: RENDERING where its acceptance is all that is wanted."""
-    on_result: Callable[[Result], None] | None = None
-    """Writes down what came of a job. Raises DiskFailed."""
-    upload: Callable[[str], Awaitable[None]] | None = None
-    """Brings a clip from the folder to where it is kept, by its file name, where that is somewhere else."""
-    fetch: Callable[[str, Path], Awaitable[Path]] | None = None
-    """Returns a clip that is kept there as a file of this machine, brought into a folder where it has to be."""
-    uploads: Uploads | None = None
-    """Where videos and large local files go, for a link to them; None where all files are sent along."""
-    ids_under_way: set[str] | None = None
-    """The ids that are under way in this journal, in any run; None where somebody else sees to that."""
-    retries: bool = False
-    """Whether failed jobs are tried again: each one's generation is asked about once more before another is bought."""
-    is_one_of_many: bool = False
-    """Whether other processes put clips of the same journal into the same place."""
 
 
 @dataclass(slots=True, eq=False)

@@ -20,13 +20,12 @@ from aimlvideo.core.jobs.problems import WRITABLE, secret_problems
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.base import Generation
 from aimlvideo.errors import InvalidJobs, Problem, UsageError, VideoError
-from aimlvideo.pipeline.entry import RunSpec
 from aimlvideo.shell.dataframe import is_missing
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.task_groups import is_being_cancelled
 
 if TYPE_CHECKING:
-    from aimlvideo.pipeline.run import Run
+    from aimlvideo.pipeline.run import Run, RunSpec
 
 T = TypeVar("T")
 Lines = Iterable[VideoJob | Mapping[str, Any]] | AsyncIterable[VideoJob | Mapping[str, Any]]

@@ -1,4 +1,4 @@
-"""A run: in-flight jobs, results, consumer."""
+"""A run: what it is to do, its jobs in flight, its results and who takes them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import asyncio
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from math import inf
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from weakref import WeakSet
 
@@ -23,7 +25,7 @@ from aimlvideo.core.money.budget import Budget, Counts, Standing, Verdict
 from aimlvideo.core.run_stats import RunStats
 from aimlvideo.errors import ContentRefused, DiskFailed, OverBudget, UsageError, VideoError
 from aimlvideo.pipeline.crew import Crew
-from aimlvideo.pipeline.entry import Entry, RunSpec
+from aimlvideo.pipeline.entry import Entry
 from aimlvideo.pipeline.limiters import Limiters
 from aimlvideo.pipeline.retries import may_have_completed
 from aimlvideo.shell import clock
@@ -31,6 +33,9 @@ from aimlvideo.shell.dataframe import to_frame
 from aimlvideo.shell.files.private_files import longest_name
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.memory import InMemoryJournal
+
+if TYPE_CHECKING:
+    from aimlvideo.shell.files.uploads import Uploads
 
 log = logging.getLogger("aimlvideo")
 step_log = logging.getLogger("aimlvideo.steps")
@@ -76,6 +81,46 @@ def _step_seconds(before: Progress, now: Progress) -> float | None:
         case _:
             return None
     return None if began is None or ended is None else max(0.0, ended - began)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RunSpec:
+    """What a run is to do, and what it was given for that. Nothing here changes while it goes on."""
+
+    journal: Journal
+    save: Callable[[Result, Path], Awaitable[Path]]
+    """Saves the clip of one result, also when the run is over."""
+    number: int | None = None
+    """The run's number in its journal."""
+    window: int = 10**6
+    """Jobs on their way, or results waiting to be taken, at a time: what keeps memory flat."""
+    most_bought: Callable[[], float] = lambda: inf
+    """How many generations may be outstanding, or bought and not yet taken by the reader."""
+    price: Callable[[VideoJob], float | None] = lambda job: None
+    """What a job costs in USD; None where unknown."""
+    refresh_prices: Callable[[], Awaitable[None]] = anyio.lowlevel.checkpoint
+    """Sees to it that prices are those of the day."""
+    folder: Path | None = None
+    patience: float = inf
+    """Seconds for which one generation is waited for."""
+    name: str = ""
+    """A template for the clips' names, as `NameTemplate` reads it; by default each is named by its job's id."""
+    goal: Stage = Stage.SAVED
+    """The stage in which a job is handed out: RENDERING where its acceptance is all that is wanted."""
+    on_result: Callable[[Result], None] | None = None
+    """Writes down what came of a job. Raises DiskFailed."""
+    upload: Callable[[str], Awaitable[None]] | None = None
+    """Brings a clip from the folder to where it is kept, by its file name, where that is somewhere else."""
+    fetch: Callable[[str, Path], Awaitable[Path]] | None = None
+    """Returns a clip that is kept there as a file of this machine, brought into a folder where it has to be."""
+    uploads: Uploads | None = None
+    """Where videos and large local files go, for a link to them; None where all files are sent along."""
+    ids_under_way: set[str] | None = None
+    """The ids that are under way in this journal, in any run; None where somebody else sees to that."""
+    retries: bool = False
+    """Whether failed jobs are tried again: each one's generation is asked about once more before another is bought."""
+    is_one_of_many: bool = False
+    """Whether other processes put clips of the same journal into the same place."""
 
 
 class Run:

@@ -1,4 +1,4 @@
-"""Open files and sockets: how many this process may have, and what to say and do where there are too many."""
+"""What the system refuses: too many open files and sockets, a full disk, a place that is not ours; and what to do."""
 
 from __future__ import annotations
 

@@ -11,8 +11,7 @@ import pytest
 
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.money.budget import Budget
-from aimlvideo.pipeline.entry import RunSpec
-from aimlvideo.pipeline.run import Run
+from aimlvideo.pipeline.run import Run, RunSpec
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.shell.task_groups import task_group

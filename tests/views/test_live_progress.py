@@ -29,9 +29,8 @@ from aimlvideo.core.limits import ConcurrencyLimit, PollBudget, RateLimiter
 from aimlvideo.core.money.budget import Budget
 from aimlvideo.core.run_stats import RunStats
 from aimlvideo.errors import Busy, OverBudget, Unavailable, UsageError
-from aimlvideo.pipeline.entry import RunSpec
 from aimlvideo.pipeline.limiters import Limiters, RateGate, SlotLimiter
-from aimlvideo.pipeline.run import Run
+from aimlvideo.pipeline.run import Run, RunSpec
 from aimlvideo.shell import clock
 from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.views.console import Screen

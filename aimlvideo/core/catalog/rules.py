@@ -1,4 +1,4 @@
-"""What holds between the parameters of one model, checked."""
+"""What holds between the parameters of one model: each kind of rule, checked and in words (`corrections` has rules)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`results.jsonl`: a line for each job that has ended or was left."""
+"""`results.jsonl`: a line for each job that has ended or was left, with what `Result.row` says of it."""
 
 from __future__ import annotations
 
