@@ -20,7 +20,7 @@ from yarl import URL
 from aimlvideo.core.wires.http import Request
 from aimlvideo.errors import ServiceError, Unavailable, Unclear
 from aimlvideo.shell.http.bodies import loss_reason
-from aimlvideo.shell.http.transport import HttpTransport
+from aimlvideo.shell.http.transport import HttpTransport, open_session
 from tests.cases import for_each
 
 HOST = "https://api.example.com"
@@ -139,3 +139,9 @@ async def test_an_answer_of_any_status_is_an_answer(
     service.post(f"{HOST}{POST.path}", status=status, payload={"id": "g"}, headers={"Retry-After": "7"})
     answer = await transport.send(POST)
     assert (answer.status, answer.json(), answer.headers.get("retry-after")) == (status, {"id": "g"}, "7")
+
+
+async def test_no_post_goes_out_on_a_connection_that_servers_are_about_to_drop() -> None:
+    async with open_session() as session:
+        # Looked up: aiohttp goes by a clock of its own. uvicorn, Node and Apache drop an idle connection after 5 s.
+        assert vars(session.connector)["_keepalive_timeout"] < 5
