@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from aimlvideo.core.formatting import command_line
@@ -514,11 +515,20 @@ def _empty_journal() -> bytes:
         # Rows are long: smaller pages are left half empty.
         connection.execute("PRAGMA page_size=8192")
         migrate(connection)
-        content = bytearray(connection.serialize())
+        content = bytearray(connection.serialize() if hasattr(connection, "serialize") else _by_a_file(connection))
     # Written with a write-ahead log from the first byte on (version 2, to write and to read): a file that is turned
     # into such a one later has its pages dropped from memory, and could not be restored from there.
     content[18:20] = 2, 2
     return bytes(content)
+
+
+def _by_a_file(connection: sqlite3.Connection) -> bytes:
+    """Return a database's content, where Python cannot: with SQLite before 3.36, or as uv once brought it."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder, JOURNAL)
+        with closing(sqlite3.connect(file)) as copy:
+            connection.backup(copy)
+        return file.read_bytes()
 
 
 def _close_all(descriptors: Iterable[int]) -> None:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -665,3 +666,23 @@ def test_a_file_system_without_shared_memory_is_not_called_full(path: Path) -> N
 def test_a_journal_that_another_program_has_locked_says_what_to_do(path: Path) -> None:
     said = str(journal_file.JournalFile(path).as_error(sqlite3.OperationalError("database is locked")))
     assert said.endswith("database is locked: close the other program that has it open, then run again")
+
+
+class OldConnection(sqlite3.Connection):
+    """One of SQLite before 3.36."""
+
+    @property
+    def serialize(self) -> Any:
+        raise AttributeError("'sqlite3.Connection' object has no attribute 'serialize'")
+
+
+async def test_a_sqlite_as_stable_systems_have_it_makes_the_same_journal(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = journal_file._empty_journal()
+    with monkeypatch.context() as old:
+        old.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=OldConnection))
+        path.write_bytes(journal_file._empty_journal.__wrapped__())
+    assert (path.stat().st_size, path.read_bytes()[18:20]) == (len(usual), usual[18:20])
+    async with open_journal(path) as journal:
+        assert journal.plan(named("a")).job.id == "a"
