@@ -166,6 +166,9 @@ def output_or_end() -> Iterator[None]:
             raise
         silence_output()
         raise SystemExit(INTERRUPTED) from None
+    except ModuleNotFoundError as error:
+        _refuse_python(error)
+        raise
     except OSError as error:
         _refuse_key_log(error)
         # All files are written behind errors of ours: what comes up to here is a stream that nobody takes.
@@ -176,6 +179,14 @@ def output_or_end() -> Iterator[None]:
                 os.write(2, f"error: the output cannot be written: {error.strerror}\n".encode())
         silence_output()
         raise SystemExit(INTERRUPTED) from None
+
+
+def _refuse_python(error: ModuleNotFoundError) -> None:
+    """End the command with 2 where Python lacks a part of its own, as where it was built without SQLite."""
+    if error.name in sys.stdlib_module_names:
+        expected = "expected one with its whole standard library. Install what that needs and build it anew"
+        os.write(2, f"error: this Python was built without {error.name}: {expected}, or use another\n".encode())
+        raise SystemExit(2) from None
 
 
 def _refuse_key_log(error: OSError) -> None:

@@ -240,3 +240,12 @@ def test_a_file_for_the_keys_of_tls_that_cannot_be_written_is_said(
     assert end.value.code == 2
     said = "SSLKEYLOGFILE is '/none/keys.log': No such file or directory; expected a file that can be written"
     assert said in capfd.readouterr().err
+
+
+def test_a_python_without_sqlite_is_said_in_words(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end, output_or_end():
+        raise ModuleNotFoundError("No module named '_sqlite3'", name="_sqlite3")
+    assert end.value.code == 2
+    assert "this Python was built without _sqlite3: expected one with its whole" in capfd.readouterr().err
+    with pytest.raises(ModuleNotFoundError), output_or_end():
+        raise ModuleNotFoundError("No module named 'fox'", name="fox")

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -686,3 +687,22 @@ async def test_a_sqlite_as_stable_systems_have_it_makes_the_same_journal(
     assert (path.stat().st_size, path.read_bytes()[18:20]) == (len(usual), usual[18:20])
     async with open_journal(path) as journal:
         assert journal.plan(named("a")).job.id == "a"
+
+
+@pytest.mark.parametrize(("refused", "synced"), [(False, "by the drive"), (True, "by the system")])
+def test_on_a_mac_the_drive_itself_is_made_to_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: bool, synced: str
+) -> None:
+    done = []
+
+    def full_sync(_: int, command: int) -> int:
+        assert command == 51
+        if refused:
+            raise OSError(errno.ENOTSUP, "Operation not supported")
+        done.append("by the drive")
+        return 0
+
+    monkeypatch.setitem(sys.modules, "fcntl", SimpleNamespace(F_FULLFSYNC=51, fcntl=full_sync))
+    monkeypatch.setattr(os, "fdatasync", lambda _: done.append("by the system"))
+    journal_file.sync(7)
+    assert done == [synced]
