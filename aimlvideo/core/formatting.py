@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import reprlib
 import shlex
+import sys
 from pathlib import PurePath
 from typing import Any, Self, TypeVar
 
@@ -16,6 +17,7 @@ _SIGNED_UPLOAD = rb"(?i)(aimlvideo-\d{10,12}-[0-9a-f]{12}(?:\\*/|%2F)[0-9a-f]{32
 """A signed link to a file that `files.uploads` has put somewhere, from the name of its folder on."""
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]+")
 
+_PLAIN_ON_WINDOWS = re.compile(r"[\w+=:./\\-]+")
 INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 """Characters without a width, which are copied along from web pages and chats."""
 LONGEST = 60
@@ -135,12 +137,22 @@ def format_spent(dollars: float, units: float | None) -> str:
     return f"{format_usd(dollars)} and {in_units}" if dollars else in_units
 
 
-def command_line(*words: str | PurePath) -> str:
-    """Return a command of this package as a person can paste it: what a shell would split is quoted.
+def command_line(*words: str | PurePath, program: str = "aimlvideo") -> str:
+    """Return a command, by default of this package, as a person can paste it: what a shell would split is quoted.
 
     A path that begins with a dash is written as one, else the command would take it for an option.
     """
-    return shlex.join(["aimlvideo", *map(_as_word, words)])
+    # To Windows' own shell a single quotation mark is a letter: `-o 'clips\run'` would be a new folder, and all bought
+    # again.
+    quoted = _quoted_for_windows if sys.platform == "win32" else shlex.quote
+    return " ".join([program, *(quoted(_as_word(word)) for word in words)])
+
+
+def _quoted_for_windows(word: str) -> str:
+    if _PLAIN_ON_WINDOWS.fullmatch(word):
+        return word
+    # Backslashes before a quotation mark are doubled, as the programs that read it take them.
+    return '"' + re.sub(r'(\\*)("|$)', lambda match: match[1] * 2 + match[2].replace('"', '\\"'), word) + '"'
 
 
 def _as_word(word: str | PurePath) -> str:

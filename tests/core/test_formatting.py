@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
+from unittest import mock
 
 from aimlvideo.core.formatting import command_line
 from tests.cases import for_each
@@ -14,3 +16,20 @@ def test_a_folder_is_never_taken_for_an_option_or_for_two_words(name: str) -> No
     *_, word = shlex.split(command_line("resume", Path(name)))
     assert not word.startswith("-")
     assert Path(word) == Path(name)
+
+
+@for_each(
+    ("word", "shown"),
+    [
+        ("clips\\run", "clips\\run"),
+        ("C:\\clips", "C:\\clips"),
+        ("my clips", '"my clips"'),
+        ("C:\\my clips\\", '"C:\\my clips\\\\"'),
+        ("clips & co", '"clips & co"'),
+        ('a "fox"', '"a \\"fox\\""'),
+        ("café", "café"),
+    ],
+)
+def test_on_windows_a_command_is_quoted_as_its_own_shell_reads_it(word: str, shown: str) -> None:
+    with mock.patch.object(sys, "platform", "win32"):
+        assert command_line("run", word) == f"aimlvideo run {shown}"

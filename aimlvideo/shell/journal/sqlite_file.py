@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import shlex
 import sqlite3
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -373,7 +372,7 @@ class JournalFile(NamedTuple):
         return (
             f"the run of the journal {self} did not end, and its {self.wal.name}, which has the last steps, is gone: "
             f"clips may be paid for that it does not know. Restore that file. If another SQLite tool has opened the "
-            f"journal since, nothing is missing; confirm with: {shlex.join(['sqlite3', str(self.path), _CLOSED])}"
+            f"journal since, nothing is missing; confirm with: {command_line(self.path, _CLOSED, program='sqlite3')}"
         )
 
     def _has_wal(self) -> bool:
