@@ -16,15 +16,12 @@ from aimlvideo.cli.cost_estimate import Tally
 from aimlvideo.cli.generation_check import Settlement, completed_since
 from aimlvideo.cli.job_reader import JobReader, ReaderOptions
 from aimlvideo.cli.options import Address, ClientOptions, ServiceOptions
-from aimlvideo.cli.reconciliation import reconcile_jobs
 from aimlvideo.cli.run_summary import RunSummary, not_retried
 from aimlvideo.cli.service_facts import NO_FACTS, ServiceFacts, learn_without_a_run
 from aimlvideo.cli.session import serve_metrics
 from aimlvideo.cli.signals import TOGETHER, in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.formatting import format_usd, pluralize
-from aimlvideo.core.jobs.file_names import RESULTS
-from aimlvideo.core.jobs.job import Progress, Result
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.core.services import DEFAULT_SERVICE
@@ -38,8 +35,6 @@ from aimlvideo.pipeline.retries import is_still_refused
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, JobFile
 from aimlvideo.shell.files.json_jobs import Line
-from aimlvideo.shell.files.output_folders import checked_folder
-from aimlvideo.shell.files.results_file import ResultsFile
 from aimlvideo.shell.journal.base import SERVICE, UPLOAD, refuse_other_service
 from aimlvideo.shell.journal.postgres_connection import (
     AWAY,
@@ -51,8 +46,6 @@ from aimlvideo.shell.journal.postgres_schema import init_tables
 from aimlvideo.shell.journal.postgres_sync import NewJobs, SyncPostgresJournal, open_sync_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
 from aimlvideo.shell.task_groups import task_group
-from aimlvideo.views.report.contact_sheet import write_sheet
-from aimlvideo.views.report.report_file import write_report
 
 NO_LIMITS = AccountLimits()
 RETRIED_AT_ONCE = 200
@@ -97,7 +90,7 @@ class SharedJobs:
         self._dsn, self._terminal = dsn, terminal
 
     @contextmanager
-    def _journal(self) -> Iterator[SyncPostgresJournal]:
+    def journal(self) -> Iterator[SyncPostgresJournal]:
         """Give the journal of the jobs. Raises JournalError where the database has none."""
         with resolved_dsn(self._dsn) as where, open_sync_journal(where) as journal:
             yield journal
@@ -219,7 +212,7 @@ class SharedJobs:
 
     def drain(self) -> None:
         """Tell all workers to buy nothing more, to see through what they have, and to end."""
-        with self._journal() as journal:
+        with self.journal() as journal:
             journal.account()  # raises where there is none that could be drained
             with journal.db.transaction():
                 # First, so that the moment is one after the wait for whoever is joining: it is drained too.
@@ -229,7 +222,7 @@ class SharedJobs:
 
     def show_status(self) -> int:
         """Say where all jobs stand, and who works on them; return 0 all saved, 1 some failed, 3 unfinished."""
-        with self._journal() as journal:
+        with self.journal() as journal:
             account = Account.of(journal.account())
             summary = RunSummary.of_list(journal, account)
             summary.show(self._terminal)
@@ -238,24 +231,6 @@ class SharedJobs:
             for name, age, in_hand in journal.workers():
                 self._terminal.say(f"  worker {name}: {in_hand} in hand, last heartbeat {age:.0f} s ago")
         return summary.exit_code
-
-    def write_page(self, folder: Path, *, sheet: bool) -> None:
-        """Write `report.html` and `results.jsonl` of all jobs into the folder of the clips.
-
-        With `sheet`, also one picture with a frame of every clip.
-        """
-        checked_folder(folder)
-        with self._journal() as journal:
-            path = write_report(folder, journal=journal)
-            results = folder / RESULTS
-            ResultsFile.rewrite(results, (Result.of(job, progress, folder) for job, progress in journal.ended_jobs()))
-            written = {"page": str(path), "results": str(results)}
-            self._terminal.say(f"the page is {path}: open it in a browser; what became of each job is in {results}")
-            if sheet:
-                written["sheet"] = str(write_sheet(folder, list(journal.ended_jobs())))
-                self._terminal.say(f"the sheet is {written['sheet']}")
-        if self._terminal.json:
-            self._terminal.value(written)
 
     def serve_board(self, folder: Path, at: Address) -> None:
         """Serve the board of the whole list until a signal comes."""
@@ -273,16 +248,11 @@ class SharedJobs:
         with resolved_dsn(self._dsn) as where:
             in_loop(serve(where))
 
-    def progress(self) -> dict[str, Progress]:
-        """Return how each job of the list stands, in the order in which they were planned."""
-        with self._journal() as journal:
-            return {job.id: progress for job, progress in journal.all_jobs()}
-
     def settle(
         self, job_id: str, generation: str | None, *, base_url: str | None = None, api_key: str | None = None
     ) -> None:
         """Settle a job in doubt: it has become `generation`, or (None) it was never accepted."""
-        with self._journal() as journal:
+        with self.journal() as journal:
             record = journal.find(job_id)
             if record is None:
                 raise UsageError(f"there is no job {job_id!r} in this database")
@@ -296,11 +266,6 @@ class SharedJobs:
                         f"job {job_id!r} is being submitted, or has just moved on: check again with `status`"
                     )
                 enqueue_jobs(journal.db, [job_id], begun=generation is not None, again=True)
-
-    def reconcile(self, settings: ClientOptions) -> int:
-        """Say what all jobs really cost, and what does not match; return 1 where anything does not."""
-        with self._journal() as journal:
-            return reconcile_jobs(journal, settings, self._terminal)
 
 
 def _check_file(

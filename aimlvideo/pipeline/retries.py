@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
 
-from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.job import Progress, Record, VideoJob, texts_in
 from aimlvideo.core.jobs.request_ids import Intent
 from aimlvideo.core.jobs.stages import WITHOUT_GENERATION, Stage
 from aimlvideo.core.media import MediaLimits
@@ -109,16 +108,7 @@ def _has_newer_files(record: Record) -> bool:
 
 def _modified(job: VideoJob) -> Iterator[float]:
     media = Media(job.folder, MediaLimits(data_uri=True))
-    for text in _texts(job.params):
+    for text in texts_in(job.params):
         with suppress(OSError, ValueError):  # no path at all: a prompt
             if (path := media.path_of(text)) is not None and path.is_file():
                 yield path.stat().st_mtime
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        yield from (text for part in value.values() for text in _texts(part))
-    elif isinstance(value, list | tuple):
-        yield from (text for part in value for text in _texts(part))

@@ -14,6 +14,8 @@ import psycopg
 import pytest
 
 from aimlvideo import JobList, VideoClient, VideoJob
+from aimlvideo.cli.commands.report import report
+from aimlvideo.cli.distributed_options import DatabaseOptions
 from aimlvideo.cli.job_reader import ReaderOptions
 from aimlvideo.cli.shared_jobs import SharedJobs, _of_all
 from aimlvideo.cli.terminal import Terminal
@@ -312,7 +314,7 @@ async def test_the_page_and_the_results_of_all_workers_are_made_from_the_databas
     service = Sandbox(Behaviour(seconds=0.1, video="tiny"))
     async with service as sandbox, opened(queued, tmp_path, sandbox.url) as worker:
         await worker.run()
-    SharedJobs(queued, QUIET).write_page(tmp_path / "out", sheet=True)
+    report(tmp_path / "out", DatabaseOptions(dsn=queued), sheet=True)
     assert (tmp_path / "out" / "sheet.jpg").read_bytes().startswith(b"\xff\xd8")
     rows = [json.loads(line) for line in (tmp_path / "out" / "results.jsonl").read_text().splitlines()]
     assert {row["file"] for row in rows} == {f"job{n}.mp4" for n in range(20)}

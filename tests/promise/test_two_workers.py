@@ -127,7 +127,9 @@ async def stand_still(process: BaseProcess, seconds: float) -> None:
 def settle_doubts(service: CountingService, dsn: str, chance: random.Random) -> None:
     """Settle what is in doubt as a person does who looks into the dashboard, after a mistake that has to be refused."""
     jobs = SharedJobs(dsn, QUIET)
-    for name in [name for name, progress in jobs.progress().items() if progress.stage is Stage.IN_DOUBT]:
+    with jobs.journal() as journal:
+        doubtful = [job.id for job, progress in journal.all_jobs() if progress.stage is Stage.IN_DOUBT]
+    for name in doubtful:
         with open_sync_journal(dsn) as journal:
             record = journal.find(name)
         assert record is not None

@@ -41,11 +41,9 @@ def join(
     With --dsn (or AIMLVIDEO_DSN) the jobs are those of many workers; the folder is where their clips are.
     """
     with exit_codes(json=json) as terminal:
-        if (shared_jobs := database.shared_jobs_of_page(folder, terminal)) is not None:
-            records = shared_jobs.progress()
-        else:
-            with read_journal(folder / JOURNAL) as journal:
-                records = {job.id: progress for job, progress in journal.all_jobs()}
+        shared_jobs = database.shared_jobs_of_page(folder, terminal)
+        with shared_jobs.journal() if shared_jobs else read_journal(folder / JOURNAL) as journal:
+            records = {job.id: progress for job, progress in journal.all_jobs()}
         clips = _saved_clips(folder, records, ids or [])
         film = join_clips(clips, output, fade=fade)
         how = "copied as they are" if film.copied else "encoded anew"

@@ -32,7 +32,5 @@ def reconcile(
     with exit_codes(json=json) as terminal:
         settings = ServiceOptions(base_url=base_url, api_key=api_key).client_options()
         run = database.folder_or_shared_jobs(folder, terminal)
-        if not isinstance(run, Path):
-            raise typer.Exit(run.reconcile(settings))
-        with read_journal(run / JOURNAL) as journal:
+        with read_journal(run / JOURNAL) if isinstance(run, Path) else run.journal() as journal:
             raise typer.Exit(reconcile_jobs(journal, settings, terminal))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -427,6 +427,15 @@ def is_too_deep(value: Any) -> bool:
             return False
         level = list(inner.values())
     return True
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Yield each text in a value, at whatever level."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for part in _parts(value):
+            yield from texts_in(part)
 
 
 def _has_parts(value: Any) -> bool:

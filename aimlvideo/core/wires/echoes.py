@@ -7,10 +7,11 @@ service's own words about every job.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from aimlvideo.core.jobs.job import texts_in
 from aimlvideo.core.wires.http import Answer
 
 SHORTEST = 8
@@ -24,7 +25,7 @@ LEFT_OUT = "…"
 
 def without_echoes(answer: Answer, sent: Mapping[str, Any]) -> Answer:
     """Return an answer in which each text that was `sent`, or as much of its beginning as is quoted, is left out."""
-    prompts = [text for text in _texts(sent) if _is_prose(text)]
+    prompts = [text for text in texts_in(sent) if _is_prose(text)]
     if not prompts:
         return answer
     body = answer.json()
@@ -40,17 +41,6 @@ def _is_prose(text: str) -> bool:
     """Tell words that a person wrote from a name, a link or a file's content."""
     is_long_enough = SHORTEST <= len(text) <= LONGEST
     return is_long_enough and (not text.isascii() or any(map(str.isspace, text.strip())))
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for part in value.values():
-            yield from _texts(part)
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _texts(part)
 
 
 def _without_any(value: Any, prompts: Sequence[str]) -> Any:
