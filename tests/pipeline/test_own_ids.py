@@ -163,6 +163,27 @@ async def test_a_lost_submission_is_looked_for_in_a_list_of_either_order(newest_
     assert results["job0"].ok, results["job0"].error
 
 
+@for_each(("oldest", "pages"), [(10_000_000, 1), (10_000, 2)])
+async def test_a_list_whose_newest_come_first_is_read_back_to_the_submission_or_to_its_end(
+    oldest: int, pages: int
+) -> None:
+    class WithoutOurs(Listing):
+        def _list(self, page: str) -> Answer:
+            self.lists += 1
+            made = (1000 * SERVICE_NOW - age for age in range(0, oldest + 1, oldest // 10))
+            others = [{"task_id": f"other-{at}", "task_status": "succeed", "created_at": at} for at in made]
+            return answer(200, {"code": 0, "data": others if page == "1" else []})
+
+    service = WithoutOurs(seconds=20)
+    service.finds_ids = False
+    service.lost.append(Unclear("reset"))
+    options: dict[str, Any] = {"service": "kling-official", "api_key": "a:b", "settle": 30}
+    async with FakeClient(service, **options) as client:
+        results = await run_all(client, jobs(1, {"model": "kling-v1-6", "prompt": "waves"}))
+    assert isinstance(results["job0"].error, InDoubt)
+    assert service.lists == pages
+
+
 async def test_a_lost_submission_is_looked_for_behind_tasks_of_others_that_seem_to_be_a_little_older() -> None:
     class Crowded(Listing):
         def _list(self, page: str) -> Answer:

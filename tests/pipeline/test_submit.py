@@ -62,8 +62,9 @@ async def test_after_a_429_nothing_is_submitted_for_as_long_as_it_asks_by_any_jo
 async def test_a_429_that_does_not_say_how_long_is_left_alone_ever_longer() -> None:
     service = FakeService(seconds=1)
     service.posts.extend(answer(429, {"message": "slow down"}) for _ in range(8))
-    async with FakeClient(service) as client:
-        assert (await client.generate(MODEL, **PARAMS)).ok
+    async with FakeClient(service) as client, client.run(jobs(1)) as results:
+        assert (await anext(results)).ok
+    assert results.stats.refused["submissions"] == 8
     gaps = [after - before for before, after in pairwise(service.posted_at)]
     assert gaps == pytest.approx([1, 2, 4, 8, 16, 32, 60, 60], rel=0.05)
 

@@ -229,7 +229,6 @@ class Download:
         os.close(file)
         self._part = next(_numbered(self._part))
         if self._written:
-            self._start_over()
             raise DownloadFailed("another download writes to the file that this one began")
         return self._open()
 

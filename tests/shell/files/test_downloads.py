@@ -252,6 +252,23 @@ async def test_a_part_that_somebody_took_away_is_fetched_anew(session: aiohttp.C
     assert path.read_bytes() == MP4
 
 
+async def test_a_part_that_another_download_began_meanwhile_is_left_to_that_one(
+    session: aiohttp.ClientSession, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part, another = path.with_name("clip.mp4.part"), Download(session, "https://example.com/another.mp4", path)
+    monkeypatch.setattr(downloads, "BATCH", 1000)
+    monkeypatch.setattr(downloads, "_inodes_in_use", set())
+
+    async def meanwhile(host: Host, request: web.Request) -> web.StreamResponse:
+        os.close(another._open())
+        part.write_bytes(b"another one's")
+        return await good(host, request)
+
+    clip, wrong = await fetched(session, Host(cut(100_000), meanwhile), path)
+    assert wrong[1:] == ["download writes to the file that this one began"]
+    assert (clip.path.read_bytes(), part.read_bytes()) == (MP4, b"another one's")
+
+
 async def test_a_part_that_a_dead_process_left_is_not_believed(session: aiohttp.ClientSession, path: Path) -> None:
     path.with_name("clip.mp4.part").write_bytes(b"x" * 500_000)
     await fetched(session, Host(), path)
