@@ -165,7 +165,8 @@ class Poll:
                 due = self._next_poll_at(waiting)
                 waiting.not_after = due + max(due - waiting.state.last_polled_at, 0.0)
             waiting.state = waiting.state.still_running(now, queued, waiting.policy)
-            self._schedule(waiting, min(self._next_poll_at(waiting), now + REVIEW_INTERVAL))
+            if not waiting.is_being_polled:
+                self._sleep(waiting, now)
         return bool(found)
 
     async def run(self) -> None:
@@ -219,7 +220,7 @@ class Poll:
         """Return about how many generations the next request may ask that asks about this one."""
         most = waiting.most_together
         # While nothing is answered, one of them may be the reason or an outage: with the first answer that is known.
-        return most if waiting.failed_at <= self._answered_at else min(most, max(1, most >> waiting.misses - 1))
+        return most if waiting.failed_at <= self._answered_at else most >> waiting.misses - 1
 
     def _requests_due(self) -> int:
         """Return how many requests the backlog takes, at least."""

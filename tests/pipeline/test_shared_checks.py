@@ -5,16 +5,21 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import anyio
 import pytest
 
 from aimlvideo import Stage
+from aimlvideo.core.polling.policy import FixedPolls, PollState
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import OutOfPatience, Refused, ServiceError, Unavailable, Unclear
+from aimlvideo.pipeline.waiting import Waiting
 from aimlvideo.shell import clock
+from tests.cases import for_each
 from tests.fakes import FakeClient, FakeKling, answer, business_error, jobs, quick_downloads, run_all
 
 JOB = {"model": "kling-3.0", "prompt": "waves"}
@@ -101,6 +106,47 @@ async def test_how_dear_a_poll_is_goes_by_requests_and_not_by_the_generations_in
         results = await run_all(client, jobs(300, JOB))
     assert all(result.ok for result in results.values())
     assert 95 < len(kling.asked) <= 140, "one a second is allowed"
+
+
+async def test_tasks_of_older_models_are_asked_about_one_by_one_where_they_are() -> None:
+    kling = FakeKling(seconds=50)
+    older = [{**job, "id": f"older-{job['id']}", "model": "kling-v1-6"} for job in jobs(2, JOB)]
+    async with FakeClient(kling, **KLING | {"api_key": "a:b"}, poll="every:10") as client:
+        results = await run_all(client, older)
+    assert all(result.ok for result in results.values()), [result.error for result in results.values()]
+    assert kling.asked == []
+
+
+@for_each(
+    ("widths", "misses", "together"),
+    [
+        ([4, 4, 4], 0, [0, 1, 2]),
+        ([2, 4, 4], 0, [0, 1]),
+        ([4, 2, 4, 4], 0, [0, 1]),
+        ([4, 4, 1, 2, 4, 4], 0, [0, 1, 4, 5]),
+        ([1, 4], 0, [0]),
+        ([4, 4, 4], 1, [0, 1, 2]),
+        ([4, 4, 4], 2, [0, 1]),
+        ([4, 4, 4], 9, [0]),
+    ],
+)
+async def test_no_question_is_about_more_than_each_of_its_generations_may_be_asked_with_and_the_others_keep_their_order(
+    widths: list[int], misses: int, together: list[int]
+) -> None:
+    async with FakeClient(FakeKling(), **KLING) as client:
+        poll, nobody = client._pipeline.poll, mock.Mock(ended=False)
+        policy, state = FixedPolls(10), PollState(0.0, 0.0)
+        many = [
+            Waiting(
+                nobody, policy, state, inf, 0.0, most_together=width, misses=misses, failed_at=0.0 if misses else -inf
+            )
+            for width in widths
+        ]
+        poll._backlog.extend(many)
+        assert [many.index(one) for one in poll._take_together(anyio.current_time())] == together
+        left = [number for number in range(len(many)) if number not in together]
+        assert [many.index(one) for one in poll._backlog] == left
+        poll._backlog.clear()
 
 
 class Faulty(FakeKling):
