@@ -302,6 +302,8 @@ class Download:
         tag, content_range = headers.get("ETag", ""), headers.get("Content-Range", "")
         if status == 206 and (part := _RANGE.fullmatch(content_range)):
             start, total = int(part[1]), int(part[3])
+            if start == 0:
+                self._start_over()  # some caches give whole blocks, and the first one is that of the beginning
             # Only an exact continuation of the same file is appended; everything else begins again.
             if start == self._have and self._total in (None, total) and (not self._have or tag in ("", self._tag)):
                 self._total, self._tag = total, tag or self._tag

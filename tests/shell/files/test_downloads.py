@@ -203,6 +203,15 @@ async def test_a_part_that_does_not_fit_is_not_believed(session: aiohttp.ClientS
     assert host.ranges == [None, "bytes=1000-"] + ([] if name == "the whole again" else [None])
 
 
+async def test_a_part_that_begins_with_the_clip_is_taken_as_the_beginning(
+    session: aiohttp.ClientSession, path: Path
+) -> None:
+    host = Host(cut(1000), says(206, MP4[:5000], Content_Range=f"bytes 0-4999/{len(MP4)}"))
+    await fetched(session, host, path)
+    assert path.read_bytes() == MP4
+    assert host.ranges == [None, "bytes=1000-", "bytes=5000-"]
+
+
 async def test_a_clip_that_changed_meanwhile_is_fetched_anew(session: aiohttp.ClientSession, path: Path) -> None:
     async def changes(host: Host, request: web.Request) -> web.StreamResponse:
         response = await cut(1000)(host, request)
