@@ -588,7 +588,7 @@ class VideoClient:
             tasks = await stack.enter_async_context(task_group())
             budget = await self._budget(max_spend, place.journal, place.spending)
             stats = RunStats(self._poll_policies.expected, self.price)
-            spec = self._spec_of(place, number=number, goal=goal, name=name, is_one_of_many=store is not None)
+            spec = self._spec_of(place, number=number, goal=goal, name=name)
             run = Run(replace(spec, retries=retries), tasks, budget, stats, pipeline.limiters)
             if place.own_store:
                 stack.push_async_callback(place.own_store.upload_copy, RESULTS)
@@ -630,7 +630,7 @@ class VideoClient:
             users.spending if self._journal else None,
         )
 
-    def _spec_of(self, place: _Place, *, number: int, goal: Stage, name: str, is_one_of_many: bool) -> RunSpec:
+    def _spec_of(self, place: _Place, *, number: int, goal: Stage, name: str) -> RunSpec:
         return RunSpec(
             journal=place.journal,
             save=self._save,
@@ -648,7 +648,6 @@ class VideoClient:
             fetch=place.store.fetch if place.store else None,
             uploads=place.uploads,
             ids_under_way=place.ids_under_way,
-            is_one_of_many=is_one_of_many,
         )
 
     @contextmanager

@@ -13,7 +13,6 @@ from aimlvideo.client import VideoClient
 from aimlvideo.core.jobs.job import Record
 from aimlvideo.core.jobs.stages import OUTSTANDING
 from aimlvideo.core.money.budget import Budget, Spending
-from aimlvideo.core.wires.base import Question
 from aimlvideo.distributed.registry import SharedDurations
 from aimlvideo.pipeline.chains import Chains
 from aimlvideo.pipeline.limiters import Limiters
@@ -87,11 +86,6 @@ class FleetClient(VideoClient):
     def pipeline(self) -> Pipeline:
         """What all jobs of this client go through."""
         return self._pipeline
-
-    @property
-    def balance(self) -> Question[float] | None:
-        """How the service is asked what the account has left, where it says so."""
-        return self._settings.chosen_service.balance
 
     async def read_prices(self) -> None:
         """Know what the service's clips cost, where it says so. Raises ServiceError."""

@@ -135,10 +135,10 @@ async def _check_key(client: FleetClient) -> None:
     """
 
     async def question() -> None:
-        if client.balance is None:
+        if (balance := client.service.balance) is None:
             await client.status(NO_GENERATION)
         else:
-            client.balance.read(await client.send(client.balance.request, tries=1))
+            balance.read(await client.send(balance.request, tries=1))
 
     try:
         await retrying(question, on=(Unavailable, Unclear), tries=3)

@@ -116,11 +116,9 @@ class RunSpec:
     uploads: Uploads | None = None
     """Where videos and large local files go, for a link to them; None where all files are sent along."""
     ids_under_way: set[str] | None = None
-    """The ids that are under way in this journal, in any run; None where somebody else sees to that."""
+    """The ids that are under way in this journal, in any run; None where other processes share it, and say so there."""
     retries: bool = False
     """Whether failed jobs are tried again: each one's generation is asked about once more before another is bought."""
-    is_one_of_many: bool = False
-    """Whether other processes put clips of the same journal into the same place."""
 
 
 class Run:
@@ -180,7 +178,7 @@ class Run:
         # The usual case reads nothing: going through a million jobs for names is left to those whose name may be taken.
         if text == job.id and name == f"{text}.mp4":
             return name
-        if self.spec.is_one_of_many:
+        if self.spec.ids_under_way is None:
             # What others name at this moment nobody can read: two clips of one name would become one.
             return hashed(text)
         if self._names is None:

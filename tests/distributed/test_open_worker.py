@@ -143,6 +143,6 @@ async def test_a_worker_begins_where_the_service_answers_and_takes_its_key(
     async def status(generation_id: str) -> None:
         raise error
 
-    client: Any = SimpleNamespace(balance=None, status=status)
+    client: Any = SimpleNamespace(service=SimpleNamespace(balance=None), status=status)
     with pytest.raises(type(error)) if ends_it else nullcontext():
         await _check_key(client)

@@ -26,7 +26,7 @@ async def test_workers_give_ids_that_differ_in_refused_letters_different_names_w
     for read in ("find", "open_jobs", "ended_jobs"):
         getattr(unreadable, read).side_effect = AssertionError("a list of a million jobs would be read")
     async with task_group() as tasks:
-        spec = RunSpec(journal=unreadable, save=nothing, is_one_of_many=True)
+        spec = RunSpec(journal=unreadable, save=nothing)
         one, other = Run(spec, tasks, Budget()), Run(spec, tasks, Budget())
         names = {one.name_of(VideoJob("m", id="a/b")), other.name_of(VideoJob("m", id="a:b"))}
         assert len(names) == 2
@@ -39,7 +39,8 @@ async def test_a_folder_that_takes_short_names_only_gets_such_names_and_each_cli
 ) -> None:
     monkeypatch.setattr(os, "pathconf", lambda *_: 143)  # as encrypted shares have it
     async with task_group() as tasks:
-        run = Run(RunSpec(journal=InMemoryJournal(), save=nothing, folder=tmp_path), tasks, Budget())
+        spec = RunSpec(journal=InMemoryJournal(), save=nothing, folder=tmp_path, ids_under_way=set())
+        run = Run(spec, tasks, Budget())
         names = [run.name_of(VideoJob("m", id="fox " * 30 + str(number))) for number in range(2)]
         assert run.name_of(VideoJob("m", id="fox")) == "fox.mp4"
     assert len(set(names)) == 2
