@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
+from aimlvideo.cli import agent_tools
 from aimlvideo.cli.agent_tools import AgentTools
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Progress, VideoJob
@@ -34,6 +35,7 @@ def tools(service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """Return a way to open the tools of one folder, again and again; clips and frames are there at once."""
     quick_downloads(monkeypatch)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(agent_tools, "CHECK_SECONDS", 1.0)  # virtual ones: ten times as many cost more than all else
     monkeypatch.setattr(video, "frame_png", lambda clip, when: picture())
 
     @asynccontextmanager

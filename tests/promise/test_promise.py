@@ -1,4 +1,4 @@
-"""Some histories of the model in each CI run; `python -m tests.promise --histories N` runs as many as one likes."""
+"""A few histories of the model; `python -m tests.promise --histories N` runs as many as one likes, `.ci/run` beside."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ from hypothesis import settings
 from tests.promise.machine import Promise
 
 TestPromise = Promise.TestCase
-TestPromise.settings = settings(max_examples=settings.default.max_examples, stateful_step_count=15)
+TestPromise.settings = settings(max_examples=settings.default.max_examples // 4, stateful_step_count=15)

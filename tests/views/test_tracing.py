@@ -41,6 +41,8 @@ def otel() -> Iterator[tuple[Any, Any]]:
     yield spans, figures
     meters.shutdown()
     tracers.shutdown()
+    for name in ("opentelemetry.trace", "opentelemetry.metrics"):
+        del sys.modules[name]  # as long as it is there, the runs of all later tests are traced
 
 
 @pytest.mark.real_time
