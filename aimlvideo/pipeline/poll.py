@@ -261,9 +261,8 @@ class Poll:
             with suppress(ServiceError):
                 answer = await self.send(question)
                 # Checks of one generation say what the refusal means, in the words of its wire.
-                for _ in range(REFUSALS_BEFORE_HALT if answer.status in KEY_REFUSED else 0):
+                if answer.status in KEY_REFUSED:
                     self.hint(next(iter(self.watched), None))
-                    await anyio.sleep(2)
 
     def _due(self, now: float, until: float) -> Iterator[Waiting]:
         """Give those whose moment has come by then, by what is known now; the others go back to sleep."""

@@ -69,7 +69,7 @@ def _film(result: Result) -> str:
 
 def _table_html(snapshot: RunSnapshot) -> str:
     """Return a snapshot of a run as HTML: a stacked bar, the counts, and when it ends."""
-    total = snapshot.total or sum(snapshot.stages.values()) or 1
+    total = snapshot.total or sum(snapshot.stages.values())
     present = [stage for stage in ORDER if snapshot.stages.get(stage)]
     bar = "".join(
         f'<span style="width:{100 * snapshot.stages[stage] / total:.2f}%;background:{COLOURS[stage][1]}"></span>'

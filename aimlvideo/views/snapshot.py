@@ -191,7 +191,7 @@ class RunWatcher:
     def _stages(self) -> dict[Stage, int]:
         stats = self.run.stats
         return {
-            stage: max(0, self.before.get(stage, 0) - stats.arrived[stage] + stats.stages[stage])
+            stage: max(0, self.before[stage] - stats.arrived[stage] + stats.stages[stage])
             if self.before
             else stats.stages[stage]
             for stage in Stage

@@ -89,7 +89,10 @@ async def refusal(client: Any, tool: str, **arguments: Any) -> str:
 
 async def test_an_agent_makes_a_clip_and_sees_it(agent_here: Agent, sandbox: Sandbox, tmp_path: Path) -> None:
     async with agent_here() as client:
-        assert {tool.name for tool in (await client.list_tools()).tools} == TOOLS
+        tools = (await client.list_tools()).tools
+        assert {tool.name: tool.annotations.read_only_hint for tool in tools} == {
+            name: name != "submit" for name in TOOLS
+        }
         assert any(row["model"] == MODEL for row in (await call(client, "models", words="kling"))["models"])
         assert any(row["name"] == "image_url" for row in (await call(client, "model", name=MODEL))["parameters"])
         price = (await call(client, "price", model=MODEL, params=PARAMS))["usd"]

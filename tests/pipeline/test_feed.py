@@ -608,6 +608,18 @@ async def test_what_could_not_be_sent_again_though_billed_is_counted_once_when_i
         assert journal.spent() == 0.25
 
 
+async def test_a_run_that_carries_on_shows_each_job_of_its_journal_once(tmp_path: Path) -> None:
+    service = FakeService()
+    service.broken["gen-0"] = "out of paint"
+    async with FakeClient(service) as client:
+        await run_all(client, jobs(3), output=tmp_path)
+        async with client.resume(tmp_path, retry_failed=True) as results:
+            watcher = RunWatcher.of_journal(results, retried=1)
+            assert watcher.snapshot().stages == {**dict.fromkeys(Stage, 0), Stage.PLANNED: 1, Stage.SAVED: 2}
+            assert [result.ok async for result in results] == [True]
+            assert watcher.snapshot().stages == {**dict.fromkeys(Stage, 0), Stage.SAVED: 3}
+
+
 async def test_a_failed_generation_that_renders_again_is_committed_until_it_is_completed(tmp_path: Path) -> None:
     service = FakeService()
     service.broken["gen-0"] = "out of paint"

@@ -54,7 +54,7 @@ def test_the_page_shows_what_is_true_when_it_is_asked() -> None:
 def test_a_port_that_is_taken_is_a_user_s_mistake() -> None:
     with (
         metrics_page(lambda: (), 0) as port,
-        pytest.raises(SettingsError, match="cannot be opened"),
+        pytest.raises(SettingsError, match="cannot be opened: Address already in use"),
         metrics_page(lambda: (), port),
     ):
         pass

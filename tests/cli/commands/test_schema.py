@@ -63,6 +63,10 @@ def test_a_right_line_passes(validator: Draft202012Validator) -> None:
     assert validator.is_valid(JOB)
 
 
+def test_a_line_without_what_its_model_requires_is_seen(validator: Draft202012Validator) -> None:
+    assert not validator.is_valid({name: value for name, value in JOB.items() if name != "image_url"})
+
+
 @for_each(
     "slip", [{"duration": 7}, {"image_url": None}, {"model": "no-such"}, {"prompt": 5}, {"id": 7}, {"model": None}]
 )

@@ -317,6 +317,16 @@ async def test_a_file_system_without_shared_memory_is_refused_with_a_reason(
             pass
 
 
+async def test_where_a_folder_went_is_said_also_by_another_one_that_has_its_name_by_then(tmp_path: Path) -> None:
+    (folder := tmp_path / "clips").mkdir()
+    async with open_journal(folder / "journal.sqlite3"):
+        folder.rename(tmp_path / "renamed")
+        folder.mkdir()
+    with pytest.raises(JournalError, match="renamed"):
+        async with open_journal(folder / "journal.sqlite3"):
+            pass
+
+
 async def test_all_its_files_are_for_its_owner_only(path: Path) -> None:
     mask = os.umask(0)
     try:
