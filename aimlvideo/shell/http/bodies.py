@@ -35,6 +35,9 @@ def loss_reason(error: BaseException) -> str:
     if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError):
         # Behind them, or in their place, aiohttp shows objects of its own.
         return str(error).partition("<")[0].rstrip(": ") or "Server disconnected"
+    if isinstance(error, aiohttp.ClientResponseError) and not isinstance(error, aiohttp.ClientHttpProxyError):
+        # What came is no HTTP. The status is aiohttp's own, and below the bytes it draws, on lines of its own, where.
+        return f"it is no HTTP: {' '.join(error.message.rstrip(' ^').split())}"
     # aiohttp says the host once more, and asyncio the address as a tuple: the system's words say it all. Of a proxy it
     # says which one.
     if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientProxyConnectionError):

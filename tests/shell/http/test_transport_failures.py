@@ -101,6 +101,12 @@ def test_why_there_is_no_connection_is_said_once_and_in_the_systems_words(error:
     assert re.fullmatch(said, loss_reason(error))
 
 
+def test_an_answer_that_is_no_http_has_no_status_that_the_service_never_gave() -> None:
+    message = "Bad status line:\n  Expected HTTP/, RTSP/ or ICE/:\n\n  b'<html>'\n    ^"
+    error = aiohttp.ClientResponseError(ASKED, (), status=400, message=message, headers=CIMultiDict())
+    assert loss_reason(error) == "it is no HTTP: Bad status line: Expected HTTP/, RTSP/ or ICE/: b'<html>'"
+
+
 @pytest.mark.parametrize("error", [*NEVER_SENT, *NOBODY_KNOWS], ids=lambda error: type(error).__name__)
 async def test_a_failure_says_whether_the_request_may_have_arrived(
     service: aioresponses, transport: HttpTransport, error: Exception
