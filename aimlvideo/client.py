@@ -644,8 +644,7 @@ class VideoClient:
             goal=goal,
             name=name,
             on_result=place.results.write if place.results else None,
-            upload=place.store.upload if place.store else None,
-            fetch=place.store.fetch if place.store else None,
+            store=place.store,
             uploads=place.uploads,
             ids_under_way=place.ids_under_way,
         )

@@ -232,18 +232,18 @@ class Chains:
 
     async def _resolved(self, record: Record, sources: Mapping[str, Record]) -> Record:
         """Return a record whose job has files where it had references. Raises UsageError where one cannot be had."""
-        folder, fetch = self.run.spec.folder, self.run.spec.fetch
+        folder, store = self.run.spec.folder, self.run.spec.store
         assert folder is not None
         frames = folder / FRAMES
-        if fetch is not None:  # what is brought from elsewhere, and its frames, are this job's, and go with it
+        if store is not None:  # what is brought from elsewhere, and its frames, are this job's, and go with it
             frames = self._brought[record.job.id] = frames / file_name(record.job.id, "")
         files: dict[Reference, Path] = {}
         for _, reference in references(record.job.params):
             name = str(sources[reference.job_id].progress.file)
-            if fetch is None:
+            if store is None:
                 clip = folder / name
             else:
-                clip = await retrying(partial(fetch, name, frames), on=(DownloadFailed,))
+                clip = await retrying(partial(store.fetch, name, frames), on=(DownloadFailed,))
             files[reference] = await _file(frames, clip, reference)
         params: dict[str, Any] = with_references(record.job.params, lambda reference: files[reference].resolve())
         return Record(record.job.with_params(params), record.progress)

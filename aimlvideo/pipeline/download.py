@@ -83,8 +83,8 @@ class Downloads:
                 path = entry.run.spec.folder / (ours or numbered_name(name, index))
                 replaceable = ours is not None or (saved_before and index == 0)
                 clips.append(await self._fetch_clip(entry, path, index, on_failure, overwrite=replaceable))
-                if entry.run.spec.upload is not None:
-                    await entry.run.spec.upload(clips[-1].path.name)
+                if entry.run.spec.store is not None:
+                    await entry.run.spec.store.upload(clips[-1].path.name)
         except LinkDead as error:
             entry.step(Stage.FAILED, error=error)
             entry.end()

@@ -107,7 +107,7 @@ class Feed:
     def _is_clip_missing(self, entry: Entry) -> bool:
         """Tell whether a saved clip is not in this run's folder: it is paid, and fetched again."""
         spec, progress = self.run.spec, entry.progress
-        if progress.stage is not Stage.SAVED or spec.folder is None or spec.upload is not None:
+        if progress.stage is not Stage.SAVED or spec.folder is None or spec.store is not None:
             return False
         return not is_saved(spec.folder, progress)
 

@@ -35,6 +35,7 @@ from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.memory import InMemoryJournal
 
 if TYPE_CHECKING:
+    from aimlvideo.shell.files.object_stores import ClipStore
     from aimlvideo.shell.files.uploads import Uploads
 
 log = logging.getLogger("aimlvideo")
@@ -109,10 +110,8 @@ class RunSpec:
     """The stage in which a job is handed out: RENDERING where its acceptance is all that is wanted."""
     on_result: Callable[[Result], None] | None = None
     """Writes down what came of a job. Raises DiskFailed."""
-    upload: Callable[[str], Awaitable[None]] | None = None
-    """Brings a clip from the folder to where it is kept, by its file name, where that is somewhere else."""
-    fetch: Callable[[str, Path], Awaitable[Path]] | None = None
-    """Returns a clip that is kept there as a file of this machine, brought into a folder where it has to be."""
+    store: ClipStore | None = None
+    """Where clips are brought from the folder, where they are kept somewhere else."""
     uploads: Uploads | None = None
     """Where videos and large local files go, for a link to them; None where all files are sent along."""
     ids_under_way: set[str] | None = None
@@ -388,7 +387,7 @@ class Run:
         self.entries.discard(entry)
         progress = entry.progress if error is None else entry.progress._replace(error=error)
         self._settle(entry)
-        result = Result.of(entry.job, progress, None if self.spec.upload else self.spec.folder, self.spec.save)
+        result = Result.of(entry.job, progress, None if self.spec.store else self.spec.folder, self.spec.save)
         if self.spec.on_result is not None and (entry.moved or progress.stage not in (Stage.PLANNED, *ENDED)):
             try:
                 self.spec.on_result(result)
