@@ -81,9 +81,10 @@ async def _serve_at(runner: web.AppRunner, host: str, port: int) -> None:
     try:
         await web.TCPSite(runner, host, port).start()
     except (OSError, OverflowError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise SettingsError(
-            f"callbacks cannot be served on {host}:{port}: {_reason(error)}; expected an address of this machine, and "
-            "a free port"
+            f"callbacks cannot be served on {host}:{port}: {reason}; expected an address of this machine, and a free "
+            "port"
         ) from error
 
 
@@ -98,7 +99,3 @@ async def _close_old_connections(server: web.Server) -> None:
             if position < too_many or now - moment > LONGEST:
                 connection.force_close()
         await anyio.sleep(SWEEP_EVERY)
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)

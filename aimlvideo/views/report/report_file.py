@@ -49,6 +49,8 @@ MOST_POSTERS = 6000
 """Clips of which a poster is made at most: at that number they are as small as they get, and fill the budget."""
 FULL = 0.02
 """The share of the budget that may be left over: a page that full is not worth opening more clips for."""
+HANDFUL = 16
+"""Clips of which posters are made at a time, between two looks at the clock and at the budget."""
 PATIENCE = 10.0
 """Seconds of making posters for one page; the next page goes on from there."""
 
@@ -169,15 +171,12 @@ def _make_posters(clips: Sequence[tuple[str, Path]], side: int, patience: float)
     until = time.monotonic() + patience
     # Two: decoding releases the interpreter, and more would take the cores from downloads that go on.
     with ThreadPoolExecutor(2) as makers:
-        for some in _batched(clips, 16):
+        for start in range(0, len(clips), HANDFUL):
             if time.monotonic() > until:
                 return
+            some = clips[start : start + HANDFUL]
             pictures = makers.map(lambda one: _poster(one[1], side), some)
             yield {key: picture for (key, _), picture in zip(some, pictures, strict=True) if picture}
-
-
-def _batched(things: Sequence[tuple[str, Path]], size: int) -> Iterator[Sequence[tuple[str, Path]]]:
-    return (things[start : start + size] for start in range(0, len(things), size))
 
 
 def _poster(clip: Path, side: int = LARGEST) -> str:
