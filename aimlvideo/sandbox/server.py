@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
+from functools import cache
 from types import TracebackType
 from typing import Any, Self
 
@@ -91,10 +92,19 @@ class Sandbox:
 def _application(world: World, studio: Studio, callback_sender: CallbackSender) -> web.Application:
     application = web.Application(middlewares=[desk], client_max_size=_LARGEST_BODY)
     application[WORLD], application[STUDIO], application[CALLBACK_SENDER] = world, studio, callback_sender
-    for routes in _ROUTES:
-        application.add_routes(routes())
-    application.router.add_get("/__sandbox/stats", _show_stats)
+    for resource in _resources():
+        application.router.register_resource(resource)
     return application
+
+
+@cache
+def _resources() -> tuple[web.AbstractResource, ...]:
+    """Return what is served at which path, made once: it takes three times as long as all else of a start."""
+    router = web.UrlDispatcher()
+    for routes in _ROUTES:
+        router.add_routes(routes())
+    router.add_get("/__sandbox/stats", _show_stats)
+    return tuple(router.resources())
 
 
 async def _show_stats(request: web.Request) -> web.Response:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.work import lines_run
 
 pytest.importorskip("aimlvideo.sandbox", reason="the sandbox is an extra")
 
@@ -70,3 +73,14 @@ def test_loading_the_plugin_loads_no_sandbox() -> None:
     code = "import aimlvideo.testing.pytest_plugin, sys; print({'av', 'numpy', 'aiohttp'} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_sandbox_for_each_test_is_not_made_anew_from_all_its_paths() -> None:
+    from aimlvideo.sandbox import Sandbox
+
+    async def begin_and_end() -> None:
+        async with Sandbox():
+            pass
+
+    asyncio.run(begin_and_end())
+    assert lines_run(lambda: asyncio.run(begin_and_end())) < 15_000
