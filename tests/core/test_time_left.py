@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 import random
+from functools import cache
 from statistics import mean
 
 import pytest
@@ -28,6 +29,12 @@ def played(jobs: int, slots: int, rate: float, chance: random.Random) -> list[tu
     return run
 
 
+@cache
+def played_runs(jobs: int, slots: int) -> list[list[tuple[float, float]]]:
+    chance = random.Random(7)
+    return [played(jobs, slots, 5.0, chance) for _ in range(25)]
+
+
 def seen(run: list[tuple[float, float]], now: float) -> Remaining:
     """Return what is known of a run at one moment."""
     ages = [now - start for start, end in run if start <= now < end]
@@ -37,10 +44,8 @@ def seen(run: list[tuple[float, float]], now: float) -> Remaining:
 @for_each(("jobs", "slots"), [(600, 20), (100, 20), (400, 300), (20, 20)])
 @for_each("share", [0.0, 0.25, 0.5, 0.75])
 def test_the_end_is_foretold_to_an_eighth_and_the_latest_end_holds(jobs: int, slots: int, share: float) -> None:
-    chance = random.Random(7)
     truths, likely, held = [], [], 0
-    for _ in range(25):
-        run = played(jobs, slots, 5.0, chance)
+    for run in played_runs(jobs, slots):
         whole = max(end for _, end in run)
         told = time_left([seen(run, share * whole)], slots, 5.0)
         assert told is not None

@@ -184,9 +184,9 @@ async def test_a_link_is_valid_for_longer_than_a_clip_is_waited_for(folder: Path
 
 
 async def test_a_file_stays_while_a_generation_that_was_given_its_link_is_outstanding(folder: Path) -> None:
-    service = FakeService(seconds=5000)
+    service = FakeService(seconds=1500)
     jobs = [job(folder, "slow"), job(folder, "other", "small.png")]
-    for patience, left in ((100, 1), (6000, 0)):
+    for patience, left in ((100, 1), (2000, 0)):
         async with FakeClient(service, upload=PLACE, timeout=patience) as client:
             results = await run_all(client, jobs, output=folder / "out")
         assert isinstance(results["slow"].error, OutOfPatience) is bool(left)
@@ -195,7 +195,7 @@ async def test_a_file_stays_while_a_generation_that_was_given_its_link_is_outsta
 
 
 async def test_files_of_ended_generations_go_even_where_another_one_is_outstanding(folder: Path) -> None:
-    service = FakeService(seconds=5000)
+    service = FakeService(seconds=1500)
     (folder / "other.png").write_bytes(LARGE + b"other")
     async with FakeClient(service, upload=PLACE, timeout=100) as client:
         service.posts.append(answer(400, {"message": "no"}))
@@ -207,7 +207,7 @@ async def test_files_of_ended_generations_go_even_where_another_one_is_outstandi
 async def test_a_run_beside_an_outstanding_generation_of_an_earlier_one_removes_its_own_files_and_no_others(
     folder: Path,
 ) -> None:
-    service = FakeService(seconds=5000)
+    service = FakeService(seconds=1500)
     (folder / "other.png").write_bytes(LARGE + b"other")
     async with FakeClient(service, upload=PLACE, timeout=100) as client:
         await run_all(client, [job(folder, "slow")], output=folder / "out")
@@ -366,7 +366,7 @@ async def test_a_place_that_cannot_be_written_is_refused_before_anything_is_boug
 
 
 async def test_a_generation_that_is_handed_on_keeps_its_file_until_its_link_expires(folder: Path) -> None:
-    service = FakeService(seconds=5000)
+    service = FakeService(seconds=1500)
     async with FakeClient(service, upload=PLACE) as client:
         await client.submit(MODEL, prompt="waves", image_url=str(folder / "large.png"))
     [path] = uploads_in()
@@ -483,7 +483,7 @@ def test_what_a_killed_run_left_is_shown_and_removed_by_a_command_of_its_own(
 
 
 async def test_the_command_removes_nothing_that_an_outstanding_generation_may_fetch(folder: Path) -> None:
-    async with FakeClient(FakeService(seconds=5000), upload=PLACE, timeout=100) as client:
+    async with FakeClient(FakeService(seconds=1500), upload=PLACE, timeout=100) as client:
         await run_all(client, [job(folder, "slow")], output=folder / "out")
     async with open_journal(folder / "out" / "journal.sqlite3") as journal:
         with pytest.raises(UsageError, match="1 generation outstanding may still fetch these files: finish the run"):
