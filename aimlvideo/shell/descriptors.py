@@ -52,11 +52,11 @@ def write_failure_advice(error: Exception) -> str:
     if are_exhausted(error):
         return "Close some files, or allow more (ulimit -n), then run again"
     if getattr(error, "errno", None) in REFUSED:
-        return "Allow writing there, or use another folder"
+        return "Allow writing there, then run again"  # elsewhere a run would buy all of it anew
     if isinstance(error, FileNotFoundError):
         return "Expected a folder that is there: make it, then run again"
     if getattr(error, "errno", None) == errno.ENAMETOOLONG:
-        return "Expected a shorter name (--name), or a folder that takes longer ones"
+        return "Expected a shorter name: give --name, then run again"
     if getattr(error, "errno", None) in IN_THE_WAY:
         return "Move away what has its name, then run again"
     return "Make space, then run again"

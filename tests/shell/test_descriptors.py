@@ -116,7 +116,8 @@ def test_a_folder_in_the_place_of_the_journal_is_named_and_nothing_is_kept_besid
 
 def test_what_may_not_be_written_is_not_helped_by_more_space() -> None:
     assert write_failure_advice(PermissionError(13, "Permission denied")).startswith("Allow writing there")
+    assert "folder" not in write_failure_advice(PermissionError(13, "Permission denied")), "a run would be bought anew"
     assert write_failure_advice(IsADirectoryError(21, "Is a directory")).startswith("Move away what has its name")
-    assert write_failure_advice(OSError(36, "File name too long")).startswith("Expected a shorter name (--name)")
+    assert write_failure_advice(OSError(36, "File name too long")).startswith("Expected a shorter name: give --name")
     assert write_failure_advice(OSError(28, "No space left on device")).startswith("Make space")
     assert write_failure_advice(FileNotFoundError(2, "No such file or directory")).startswith("Expected a folder that")

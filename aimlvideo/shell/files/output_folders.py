@@ -64,7 +64,9 @@ def checked_folder(path: Path) -> Path:
         expected = "expected a name for a folder that this system takes, in a place where you may write"
         raise SettingsError(f"the output folder {str(path)[:200]} cannot be created: {reason}; {expected}") from error
     if not path.is_dir() or not os.access(path, os.W_OK):
-        raise SettingsError(f"the output folder {path} cannot be written. Allow writing there, or use another folder")
+        # What was begun here would be bought anew in another one.
+        or_else = "" if (path / JOURNAL).exists() else ", or use another folder"
+        raise SettingsError(f"the output folder {path} cannot be written. Allow writing there{or_else}")
     return path
 
 

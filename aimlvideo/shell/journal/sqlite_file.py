@@ -83,7 +83,11 @@ class JournalFile(NamedTuple):
             reason = getattr(error, "strerror", None) or error
             if getattr(error, "errno", None) in (errno.ENOLCK, *UNSUPPORTED):
                 raise self._unfit_folder(f"has no locks ({reason})") from error
-            raise JournalError(f"{self.path.parent} cannot be written: {reason}") from error
+            # After a run of another user, as by `sudo`, the lock is that user's alone, whose-ever the folder is.
+            held = self._beside(".lock")
+            place = held if isinstance(error, PermissionError) and os.path.exists(held) else self.path.parent
+            expected = "; expected the user whose run it is, or permission to write it" if place == held else ""
+            raise JournalError(f"{place} cannot be written: {reason}{expected}") from error
         place = self.path.absolute()
         _held_here.append(place)
         try:
@@ -175,9 +179,11 @@ class JournalFile(NamedTuple):
 
     def _unfit_folder(self, why: str) -> JournalError:
         """Return what to say of a file system that lacks what a journal needs, as some shares and cloud drives do."""
+        # In another folder alone, what was begun in this one would be bought anew.
+        instead = "copy this one there, and go on with that" if self.path.exists() else "copy the clips here afterwards"
         return JournalError(
             f"{self.path.parent} cannot hold a journal: its file system {why}. Expected a folder on a disk of this "
-            "machine, or on a share that is mounted with locks: name another one, and copy the clips afterwards"
+            f"machine, or on a share that is mounted with locks: {instead}"
         )
 
     def damaged(self, why: str) -> str:

@@ -716,3 +716,30 @@ def test_on_a_mac_the_drive_itself_is_made_to_sync(
     monkeypatch.setattr(os, "fdatasync", lambda _: done.append("by the system"))
     journal_file.sync(7)
     assert done == [synced]
+
+
+async def test_a_lock_of_another_user_is_named_and_no_other_folder_where_all_would_be_bought_anew(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(path, 1)
+
+    def acquire(*_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    path.with_name("journal.sqlite3.lock").touch()
+    monkeypatch.setattr(FileLock, "acquire", acquire)
+    with pytest.raises(JournalError, match=r"sqlite3\.lock cannot be written: .*; expected the user") as caught:
+        async with open_journal(path):
+            pass
+    assert "another folder" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("begun", "instead"), [(False, "copy the clips here afterwards"), (True, "copy this one there")]
+)
+async def test_where_no_journal_can_be_a_run_that_was_begun_is_not_begun_anew(
+    path: Path, begun: bool, instead: str
+) -> None:
+    if begun:
+        await fill(path, 1)
+    assert instead in str(journal_file.JournalFile(path).as_error(OSError(errno.EINVAL, "Invalid argument")))
