@@ -195,18 +195,15 @@ def _reader(source: str) -> _Reader | None:
 @contextmanager
 def _opened(source: str) -> Iterator[BinaryIO]:
     """Open a source; a stream that cannot be read twice is copied first."""
-    if source == "-":
-        with tempfile.SpooledTemporaryFile(IN_MEMORY) as copy:
-            _copy(sys.stdin.buffer, copy)
-            yield copy  # type: ignore[misc]  # a spooled file is a binary file in all but its type
-        return
-    with _file(source) as file:
-        if file.seekable():
+    with nullcontext(sys.stdin.buffer) if source == "-" else _file(source) as file:
+        if source != "-" and file.seekable():
             yield file
             return
         with tempfile.SpooledTemporaryFile(IN_MEMORY) as copy:
-            _copy(file, copy)
-            yield copy  # type: ignore[misc]
+            for chunk in _chunks(file, LONGEST_LINE):
+                copy.write(chunk)
+            copy.seek(0)
+            yield copy  # type: ignore[misc]  # a spooled file is a binary file in all but its type
 
 
 def _file(source: str) -> BinaryIO:
@@ -217,12 +214,6 @@ def _file(source: str) -> BinaryIO:
         raise SettingsError(f"{source} cannot be read: {error.strerror}; {expected}") from error
     except OSError as error:
         raise SettingsError(f"{source} cannot be read: {error.strerror}") from error
-
-
-def _copy(source: Any, target: Any) -> None:
-    for chunk in _chunks(source, LONGEST_LINE):
-        target.write(chunk)
-    target.seek(0)
 
 
 def _chunks(file: Any, longest: float) -> Iterator[bytes]:
