@@ -14,6 +14,8 @@ from yarl import URL
 from aimlvideo.core.links import LOOPBACK
 
 _NAT64 = ip_network("64:ff9b::/96")
+_STAND_INS = ip_network("198.18.0.0/15")
+"""What Clash, sing-box and their like answer for every name ("fake IP"); no machine has such an address."""
 REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -28,6 +30,11 @@ def _is_public(address: str) -> bool:
         inner = ip.ipv4_mapped or ip.sixtofour or (IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else None)
         ip = inner or ip
     return ip.is_global and not ip.is_multicast
+
+
+def _stands_in(address: str) -> bool:
+    """Tell an address that a program in between gave for a name, and leads to where that really is."""
+    return ip_address(address.partition("%")[0]) in _STAND_INS
 
 
 class Destinations(AbstractResolver):
@@ -53,7 +60,7 @@ class Destinations(AbstractResolver):
         addresses = await self._resolver.resolve(host, port, family)
         # At the name's resolution, because a check before it would see another answer than the connection does (DNS
         # rebinding).
-        public = [address for address in addresses if _is_public(address["host"])]
+        public = [address for address in addresses if _is_public(address["host"]) or _stands_in(address["host"])]
         if host.lower() == self._host and not public:
             self._open = True  # a gateway in the network of this machine: its clips are there too
         if self._open or host.lower() in self._exempt:

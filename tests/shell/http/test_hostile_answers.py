@@ -306,6 +306,24 @@ async def test_a_link_into_this_machine_is_not_followed_where_the_service_is_els
                 assert (await Download(session, link, tmp_path / "a.mp4").fetch()).bytes == 1200
 
 
+async def test_a_name_for_which_a_program_in_between_gives_an_address_of_its_own_is_followed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def resolve(*_: object) -> list[dict[str, str]]:
+        return [{"host": address}]
+
+    monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", resolve)
+    destinations = Destinations("https://api.example.com")
+    address = "198.18.0.7"
+    for host in ("api.example.com", "cdn.example.com"):
+        assert await destinations.resolve(host) == [{"host": address}]
+    with pytest.raises(aiohttp.InvalidURL, match="in the network of this machine"):
+        destinations.check(URL(f"https://{address}/clip.mp4"))
+    address = "192.168.0.7"
+    with pytest.raises(aiohttp.InvalidURL, match="in the network of this machine"):
+        await destinations.resolve("cdn.example.com")
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 async def test_a_request_to_an_address_that_the_service_named_goes_to_no_machine_of_this_network(host: str) -> None:
     asked = []
