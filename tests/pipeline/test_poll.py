@@ -6,19 +6,25 @@ import asyncio
 import logging
 import socket
 from itertools import pairwise
-from math import floor
+from math import floor, inf
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import aiohttp
 import anyio
 import pytest
 
 from aimlvideo import Stage
-from aimlvideo.core.polling.policy import FixedPolls, LearnedPolls
+from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.polling.policy import FixedPolls, LearnedPolls, PollState
+from aimlvideo.core.wires.answers import State
+from aimlvideo.core.wires.base import Generation
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import ContentRefused, GenerationFailed, OutOfPatience, Refused, Rejected, Unclear
+from aimlvideo.pipeline.entry import Entry
 from aimlvideo.pipeline.poll_policies import PollPolicies
+from aimlvideo.pipeline.waiting import Waiting, Watched
 from aimlvideo.shell import clock
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from tests.cases import for_each
@@ -202,6 +208,8 @@ async def test_once_nothing_is_waited_for_the_service_is_asked_nothing_more() ->
 
     service = Counting(seconds=10**6)
     async with FakeClient(service, poll="every:15") as client:
+        async with client.run(jobs(1)):
+            await anyio.sleep(5)
         generation = await client.submit(MODEL, **PARAMS)
         service.accepted.clear()
         with pytest.raises(Rejected):
@@ -209,6 +217,18 @@ async def test_once_nothing_is_waited_for_the_service_is_asked_nothing_more() ->
         questions = service.questions
         await anyio.sleep(3600)
     assert service.questions == questions
+
+
+async def test_a_generation_is_not_asked_about_again_before_the_check_is_answered_that_a_call_has_brought_forward() -> (
+    None
+):
+    service = FakeService(seconds=200)
+    async with FakeClient(service, poll="every:12") as client, client.run(jobs(1)) as results:
+        await anyio.sleep(1)
+        service.latency = 30.0
+        client._pipeline.poll.hint("gen-0")
+        await anyio.sleep(44)
+        assert results.stats.polls == 1
 
 
 async def test_a_service_that_is_away_is_asked_no_more_often_than_one_that_answers_whether_the_key_is_good() -> None:
@@ -259,7 +279,7 @@ async def test_one_refused_check_stops_nothing_and_three_in_a_row_stop_the_buyin
 async def test_a_question_that_is_refused_for_its_content_three_times_is_about_a_clip_that_was(
     name: str, service: type[FakeService], job: dict[str, Any]
 ) -> None:
-    withheld = answer(400, {"code": "imagine:content-moderated", "error": "The video was rejected by moderation"})
+    withheld = answer(400, {"code": "imagine:content-moderated", "error": "The input image was rejected by moderation"})
     for refusals in (2, 3):
         fake = service(seconds=5)
         fake.checks.extend([withheld] * refusals)
@@ -267,6 +287,7 @@ async def test_a_question_that_is_refused_for_its_content_three_times_is_about_a
             result = (await run_all(client, [{**job, "id": "a"}]))["a"]
         assert result.ok == (refusals < 3)
         assert isinstance(result.error, ContentRefused) == (result.stage is Stage.FAILED) == (refusals == 3)
+        assert getattr(result.error, "field", None) == ("image" if refusals == 3 else None)
 
 
 @for_each("status", [403, 451, 500])
@@ -594,6 +615,27 @@ async def test_what_a_failure_quotes_of_the_prompt_is_no_refusal_of_its_content(
     async with FakeClient(service) as client:
         error = (await run_all(client, [line]))["a"].error
     assert type(error) is kind
+
+
+async def test_what_failed_checks_quote_of_the_prompt_ends_no_generation() -> None:
+    prompt = "real people dance on a public square"
+    service = FakeService(seconds=5)
+    service.checks.extend([answer(400, {"message": f"'{prompt}' is on its way, look again"})] * 5)
+    async with FakeClient(service, poll="every:1") as client:
+        assert (await client.generate(**JOB | {"prompt": prompt})).ok
+
+
+async def test_a_generation_is_not_polled_for_whom_it_is_taken_from_and_is_anybody_s_who_only_waits_for_it() -> None:
+    sent = Progress(Stage.RENDERING, request_id="order-1", generation_id="gen-0")
+    one, owner, by_id = (
+        Entry(VideoJob("m", id=name), progress, mock.Mock())
+        for name, progress in (("a", sent), ("b", Progress()), ("c", sent._replace(request_id=None)))
+    )
+    watched, waiting = Watched(), Waiting(one, FixedPolls(10), PollState(0.0, 0.0), inf, 0.0)
+    watched.add(waiting)
+    assert watched.take_back("gen-0", owner) is one
+    assert (waiting.is_over, list(watched)) == (True, [])
+    assert not watched.is_bought_for_another(by_id, Generation("gen-0", State.RENDERING, request_id="order-1"))
 
 
 async def test_a_clock_that_stands_still_while_timers_ring_early_keeps_nothing_busy(

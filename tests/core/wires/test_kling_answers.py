@@ -67,6 +67,8 @@ NEW_API_ERRORS: list[tuple[str, int, str, type[ServiceError]]] = [
     ("insufficient_user_quota", 403, "quota is used up", Refused),
     ("insufficient_quota", 429, "see your plan", Refused),
     ("content_filter", 400, "blocked", ContentRefused),
+    ("moderation_blocked", 400, "no", ContentRefused),
+    ("1003", 200, "too many requests", Refused),
 ]
 
 
