@@ -24,7 +24,6 @@ import anyio.to_thread
 import pytest
 from _pytest.runner import runtestprotocol
 from hypothesis import HealthCheck, settings
-from hypothesis.internal.conjecture import providers
 
 from aimlvideo.shell import clock
 from aimlvideo.shell.http.transport import CERTIFICATE_VARIABLES
@@ -41,11 +40,6 @@ settings.register_profile("suite", max_examples=20, **PATIENT)
 settings.register_profile("deep", max_examples=1000, **PATIENT)
 # python -m pytest --hypothesis-profile=deep tests/core looks long
 settings.load_profile("suite" if "AIMLVIDEO_CI" in os.environ else "quick")
-# A few examples hardly ever have one of the thousands of constants in our modules, which each worker would read.
-find_constants = providers._get_local_constants
-vars(providers)["_get_local_constants"] = lambda: (
-    find_constants() if settings.default.max_examples > 100 else providers._local_constants
-)
 # Megabytes of zeros for each of thousands of journals take seconds; the processes that tests start keep them.
 sqlite_file.RESERVE = 2**16
 
