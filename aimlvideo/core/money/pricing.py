@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple, Self, TypeVar, get_args
 
 from aimlvideo.core.catalog.model import Model
@@ -71,12 +72,7 @@ class Prices(dict[str, Pricing]):
     @classmethod
     def of_text(cls, text: str | None) -> Self:
         """Return the prices that were kept as text, none where there is none. Raises ValueError for anything else."""
-        by_model = _parsed(text, dict)
-        try:
-            kept = {model: tuple(_kept_price(**price) for price in prices) for model, prices in by_model.items()}
-        except TypeError as error:
-            raise ValueError(f"expected prices by model ({error})") from error
-        return cls({model: Pricing(prices) for model, prices in kept.items()})
+        return cls(_kept_prices(text))
 
     def as_text(self) -> str:
         """Return the prices as text, to be kept; `of_text` reads it."""
@@ -118,6 +114,16 @@ def _parsed(text: str | None, kind: type[Kept]) -> Kept:
     if type(value) is not kind:
         raise ValueError(f"expected a {kind.__name__}")
     return value
+
+
+@lru_cache(maxsize=4)  # a command reads the list of its folder up to eight times
+def _kept_prices(text: str | None) -> Mapping[str, Pricing]:
+    by_model = _parsed(text, dict)
+    try:
+        kept = {model: tuple(_kept_price(**price) for price in prices) for model, prices in by_model.items()}
+    except TypeError as error:
+        raise ValueError(f"expected prices by model ({error})") from error
+    return {model: Pricing(prices) for model, prices in kept.items()}
 
 
 def _kept_price(dollars: float | None, per: Per, when: Mapping[str, Any]) -> Price:

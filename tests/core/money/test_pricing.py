@@ -16,6 +16,7 @@ from aimlvideo.core.money.pricing import Price, Prices, Pricing
 from aimlvideo.core.wires.aimlapi_models import _read_prices
 from aimlvideo.errors import GenerationFailed, LinkDead
 from tests.cases import for_each
+from tests.work import lines_run
 
 V16 = "kling-video/v1.6/pro/image-to-video"
 V3 = "klingai/video-v3-standard-image-to-video"
@@ -151,6 +152,13 @@ def test_a_price_list_that_was_kept_and_is_damaged_gives_no_price(wrong: dict[st
         assert Prices.of_text(Prices.of_text(json.dumps({"m": [kept]})).as_text())["m"].prices == (Price(**kept),)
     with pytest.raises(ValueError, match="expected dollars per generation or second"):
         Prices.of_text(json.dumps({"m": [price | wrong]}))
+
+
+def test_a_price_list_that_was_kept_is_read_once_and_whoever_asks_has_one_of_its_own() -> None:
+    text = json.dumps({f"model-{n}": [{"dollars": 0.25, "per": "second", "when": {}}] for n in range(50)})
+    Prices.of_text(text).clear()
+    assert len(Prices.of_text(text)) == 50
+    assert lines_run(lambda: Prices.of_text(text)) < 10
 
 
 def test_aliases_cost_the_same_and_a_list_is_an_answer_too() -> None:
