@@ -155,7 +155,7 @@ def _number(text: str, *, is_time: bool) -> str | None:
         return str(3600 * hours + 60 * minutes + seconds)
     if re.fullmatch(r"-?\d+,\d+", text) and not re.fullmatch(r"-?\d{1,3},\d{3}", text):  # 1,000 may be a thousand
         text = text.replace(",", ".")
-    return re.sub(r"\.0+$", "", text) if _is_number(text) else None
+    return re.sub(r"^(-?)0+(?=\d)|\.0+$", r"\1", text) if _is_number(text) else None
 
 
 def _ratios(text: str) -> Iterator[tuple[int, int]]:

@@ -133,6 +133,8 @@ def _cell(cell: Any, merged: Mapping[tuple[int, int], Any], formulas: Any) -> An
         return NO_RESULT
     if isinstance(value, str):
         return _ESCAPED.sub(_control_character, value)
+    if type(value) is int and set(cell.number_format) == {"0"}:
+        return str(value).zfill(len(cell.number_format))  # shot 001, as people see it, and as CSV has it
     # A workbook has no days, only midnights; people see a day, and so does whoever saves it as CSV.
     return value.date() if isinstance(value, datetime) and value.time() == time.min else value
 

@@ -44,6 +44,10 @@ HEADER = "model,prompt,duration\n"
         ("duration", "５", "5"),
         ("duration", "１０ 秒", "10"),
         ("duration", "5²", "5²"),
+        ("duration", "005", "5"),
+        ("seed", "-007", "-7"),
+        ("seed", "0.50", "0.50"),
+        ("seed", "0", "0"),
         ("duration", "1,000", "1,000"),
         ("duration", "7 s", "7 s"),
         ("duration", "five", "five"),
@@ -341,6 +345,12 @@ def _windows_lines(book: Any, sheet: Any) -> None:
     sheet.append([dt.datetime(2026, 11, 27), TEXT, "Waves_x000D_\nat_x000d__x000A_night,_x0009_slow_x0007_"])
 
 
+def _numbered_shots(book: Any, sheet: Any) -> None:
+    sheet.append(["Name", "Model", "Prompt", "Seconds"])
+    sheet.append([7, TEXT, "Waves", 5])
+    sheet["A2"].number_format = sheet["D2"].number_format = "000"
+
+
 SHEETS: dict[str, tuple[Fill, list[dict[str, Any]]]] = {
     "ratios and seconds as times and dates": (
         _dates,
@@ -353,6 +363,7 @@ SHEETS: dict[str, tuple[Fill, list[dict[str, Any]]]] = {
         _windows_lines,
         [{"id": "2026-11-27", "model": TEXT, "prompt": "Waves\nat\nnight,\tslow"}],
     ),
+    "numbers that are shown with zeros before them": (_numbered_shots, [{**WAVES, "id": "007"}]),
     "cells that are true": (_booleans, [{"model": TEXT, "prompt": "Waves", "enhance_prompt": True}]),
 }
 
