@@ -49,6 +49,8 @@ HEAD_TIMEOUT = 120.0
 """Seconds until the head of an answer is here, with all redirects on the way to it."""
 HEAD = 200
 """Bytes that tell a video from something else."""
+SCANNED = (0.1, 0.4, 1.5, None)
+"""Seconds after which a file that another program holds on Windows is tried to rename again; None: no more."""
 DEAD = (401, 403, 404, 410)
 """Statuses with which a link that has expired or is refused answers."""
 WHOLE = (200, 203)
@@ -357,7 +359,7 @@ class Download:
             path = self._path
             if not self._overwrite and path.exists() and not is_whole_file(path, self._have, self._hash.hexdigest()):
                 path = next(_numbered(path))
-            os.replace(self._part, path)
+            _rename(self._part, path)
         self._close()
         return path
 
@@ -468,6 +470,19 @@ def _open_to_write(path: Path, *, new: bool) -> int:
             raise
         drop_link(path)
         return os.open(path, flags, 0o666)
+
+
+def _rename(part: Path, path: Path) -> None:
+    """Give a whole file its name. On Windows a virus scanner may hold it for a moment, as it does each new file."""
+    for wait in SCANNED:
+        try:
+            os.replace(part, path)
+        except PermissionError as error:
+            if getattr(error, "winerror", None) is None or wait is None:
+                raise
+            time.sleep(wait)
+        else:
+            return
 
 
 def _write_all(file: int, content: bytes) -> None:

@@ -930,3 +930,27 @@ async def test_half_a_clip_is_deleted_when_its_file_is_closed(
         with pytest.raises(DiskFailed):
             await Download(session, url, path).fetch()
     assert files(path) == []
+
+
+@pytest.mark.parametrize(("times", "saved"), [(2, True), (9, False)])
+async def test_a_virus_scanner_that_holds_a_new_clip_on_windows_is_waited_for(
+    session: aiohttp.ClientSession, path: Path, monkeypatch: pytest.MonkeyPatch, times: int, saved: bool
+) -> None:
+    replace, refusals, waits = os.replace, iter(range(times)), list[float]()
+
+    def held(source: Any, target: Any) -> None:
+        if next(refusals, None) is None:
+            return replace(source, target)
+        error = PermissionError(errno.EACCES, "used by another process")
+        error.winerror = 32  # type: ignore[attr-defined]  # on Windows alone
+        raise error
+
+    monkeypatch.setattr(os, "replace", held)
+    monkeypatch.setattr(downloads.time, "sleep", waits.append)
+    async with served(Host()) as url:
+        if saved:
+            await Download(session, url, path).fetch()
+        else:
+            with pytest.raises(DiskFailed, match="used by another process"):
+                await Download(session, url, path).fetch()
+    assert waits == ([0.1, 0.4] if saved else [0.1, 0.4, 1.5])
