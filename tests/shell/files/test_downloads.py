@@ -276,6 +276,7 @@ async def test_a_part_that_another_download_began_meanwhile_is_left_to_that_one(
     clip, wrong = await fetched(session, Host(cut(100_000), meanwhile), path)
     assert wrong[1:] == ["download writes to the file that this one began"]
     assert (clip.path.read_bytes(), part.read_bytes()) == (MP4, b"another one's")
+    assert downloads._inodes_in_use == {another._inode}
 
 
 async def test_a_part_that_a_dead_process_left_is_not_believed(session: aiohttp.ClientSession, path: Path) -> None:

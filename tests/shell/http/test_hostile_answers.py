@@ -314,7 +314,7 @@ async def test_a_name_for_which_a_program_in_between_gives_an_address_of_its_own
 
     monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", resolve)
     destinations = Destinations("https://api.example.com")
-    address = "198.18.0.7"
+    address = "198.19.255.7"
     for host in ("api.example.com", "cdn.example.com"):
         assert await destinations.resolve(host) == [{"host": address}]
     with pytest.raises(aiohttp.InvalidURL, match="in the network of this machine"):

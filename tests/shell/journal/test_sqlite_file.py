@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,10 +23,11 @@ from filelock import FileLock
 
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.errors import DiskFailed, JournalError
+from aimlvideo.errors import DiskFailed, JournalError, VideoError
 from aimlvideo.shell.journal import sqlite_file as journal_file
 from aimlvideo.shell.journal.sqlite import SqliteJournal, open_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
+from tests.cases import for_each
 
 SENT = Progress(Stage.SUBMITTING, request_id="av-1", submitted_at=1.5)
 
@@ -716,6 +717,19 @@ def test_on_a_mac_the_drive_itself_is_made_to_sync(
     monkeypatch.setattr(os, "fdatasync", lambda _: done.append("by the system"))
     journal_file.sync(7)
     assert done == [synced]
+
+
+@for_each(("number", "is_said"), [(errno.EIO, True), (errno.ENOTSUP, False)])
+async def test_a_folder_that_cannot_be_synced_is_said_unless_its_file_system_syncs_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, is_said: bool
+) -> None:
+    def failing(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(VideoError, match="Input/output error") if is_said else nullcontext():
+        async with open_journal(tmp_path / f"{number}.sqlite3"):
+            pass
 
 
 async def test_a_lock_of_another_user_is_named_and_no_other_folder_where_all_would_be_bought_anew(
