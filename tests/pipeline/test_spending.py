@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import pytest
 
 from aimlvideo import Stage, VideoJob
 from aimlvideo.cli.run_summary import RunSummary
-from aimlvideo.core.jobs.job import Progress
+from aimlvideo.core.jobs.job import Progress, Record
+from aimlvideo.core.money.budget import Budget, Spending
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.errors import GenerationFailed, LinkDead, OverBudget, Unclear
 from aimlvideo.pipeline import download
+from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.views.report.job_json import job_cards
@@ -285,3 +288,23 @@ async def test_the_charge_of_a_clip_that_is_another_job_s_counts_once(tmp_path: 
             assert {result.generation_id async for result in run} == {"gen-0", "gen-1"}
             assert (run.budget.spent, run.budget.committed) == (0.5, 0.0)
     assert service.charged() == 0.5
+
+
+@for_each(
+    ("progress", "spent"),
+    [
+        (Progress(Stage.SAVED, generation_id="g", cost_usd=0.25), 1.75),
+        (Progress(Stage.SAVED, generation_id="g"), 1.5),
+        (Progress(Stage.FAILED, generation_id="g", error=GenerationFailed("out of paint")), 2.0),
+    ],
+    ids=["charged", "at its price", "free"],
+)
+async def test_what_is_taken_back_of_a_job_is_what_it_counted_as_and_its_own_is_promised_its_price(
+    progress: Progress, spent: float
+) -> None:
+    async with FakeClient(FakeService()) as client, client.run([]) as run:
+        spec = replace(run.spec, price=lambda job: 0.5)
+        for request_id, committed in ((None, 0.0), ("order-1", 0.5)):
+            counted = Run(spec, run.tasks, Budget(3.0, Spending(spent=2.0)))
+            counted.take_back_charge(Record(VideoJob("m", id="a"), progress._replace(request_id=request_id)))
+            assert (counted.budget.spent, counted.committed) == (spent, committed)

@@ -609,3 +609,8 @@ def test_a_picture_is_the_same_job_with_the_same_prompt_on_a_mac_that_takes_its_
         (folder / normalize("NFC", "CAFÉ.txt")).write_text("it rains")
         jobs += read(folder, PICTURE)[0]
     assert jobs == [{"id": "café", "model": PICTURE, "image_url": "café.png", "prompt": "it rains"}] * 2
+
+
+def test_a_piece_of_a_stream_that_ends_with_its_line_is_no_line_that_never_ends() -> None:
+    content = b"x" * (2**20 - 1) + b"\n"
+    assert b"".join(job_files._chunks(io.BytesIO(content), 2**20)) == content
