@@ -314,6 +314,15 @@ async def test_what_the_log_never_lists_is_sent_again_after_the_settle_time_and_
     assert 200 < service.posted_at[2] - service.posted_at[1] < 210
 
 
+async def test_a_submission_that_a_killed_run_had_begun_is_in_doubt_for_the_next_one(tmp_path: Path) -> None:
+    job = VideoJob(MODEL, id="a", **PARAMS)
+    async with open_journal(tmp_path / JOURNAL, create=True) as journal:
+        sent = Progress(Stage.SUBMITTING, request_id=Intent().request_id(job, "0123456789"), submitted_at=1.5)
+        journal.step(journal.plan(job).job, sent)
+    async with FakeClient(FakeService(), timeout=50, settle=9000) as client, client.resume(tmp_path) as results:
+        assert (await anext(results)).stage is Stage.IN_DOUBT
+
+
 async def test_without_a_settle_time_of_ones_own_ten_minutes_are_waited_for() -> None:
     service = FakeService(seconds=30)
     service.posts.extend([None, Unclear("read timeout")])
