@@ -183,9 +183,11 @@ def resolve_key(api_key: str | None, service: str, environment: Mapping[str, str
         raise SettingsError(f"no API key: set {names} (or pass api_key=, --api-key). Get one at {chosen.key_url}")
     # Copied from a chat or a page, a key brings blanks, quotation marks or a line break along: the service would only
     # say "wrong key".
-    if any(ord(letter) < 33 or ord(letter) > 126 for letter in key):
+    # Docker's `--env-file` leaves quotation marks in, where a shell takes them away.
+    if any(ord(letter) < 33 or ord(letter) > 126 for letter in key) or key[0] in "\"'":
         raise SettingsError(
-            "the API key contains characters that keys never contain: copy it again, without spaces or line breaks"
+            "the API key contains characters that keys never contain: expected it without spaces, quotation marks or "
+            "line breaks"
         )
     # One spelling of one account: what is in doubt is looked up with the key that it was sent with.
     if chosen.key_parts > 1 and KEY_SEPARATOR not in key:

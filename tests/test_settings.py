@@ -51,7 +51,7 @@ def test_without_a_key_it_says_which_variable_and_where_to_get_one(service: str,
         assert place in str(caught.value)
 
 
-@for_each("key", ["Bearer abc", "ab\ncd", "abc…", "abc\0d", "schlüssel"])
+@for_each("key", ["Bearer abc", "ab\ncd", "abc…", "abc\0d", "schlüssel", '"abc"', "'abc'"])
 def test_a_key_that_was_copied_wrong_is_refused_and_not_shown(key: str) -> None:
     with pytest.raises(SettingsError, match="characters that keys never contain") as caught:
         resolve_key(key, "aimlapi", {})

@@ -85,9 +85,13 @@ def is_whole_mp4(file: BinaryIO, length: int) -> bool | None:
         return None if b"moov" in kinds else False
     if last.end < last.start:
         return None
-    if last.end != length or b"moov" not in kinds:
+    # What some hosts put behind a film (a line end, a comment) is no box, and no sign that anything is missing.
+    is_followed = last.end > length and last.kind not in STANDARD and {b"moov", b"mdat"} <= kinds
+    if b"moov" not in kinds or (last.end != length and not is_followed):
         return False
-    return _has_all_fragments(boxes, length) if b"moof" in kinds or _announces_fragments(boxes) else True
+    if b"moof" in kinds or _announces_fragments(boxes):
+        return last.end == length and _has_all_fragments(boxes, length)
+    return None if is_followed else True
 
 
 def is_surely_cut_mp4(file: BinaryIO, length: int) -> bool:

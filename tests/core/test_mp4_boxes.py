@@ -18,6 +18,9 @@ FTYP = box(b"ftyp", b"isom")
 MDAT = box(b"mdat", bytes(100))
 
 
+WHOLE = FTYP + box(b"moov") + MDAT
+
+
 def long_box(kind: bytes, content: bytes) -> bytes:
     """Return a box with its size in 64 bits."""
     return (1).to_bytes(4) + kind + (len(content) + 16).to_bytes(8) + content
@@ -45,6 +48,18 @@ LONG = long_box(b"mdat", bytes(100))
 )
 def test_a_clip_that_was_cut_is_known_by_its_boxes(content: bytes, whole: bool | None) -> None:
     assert is_whole_mp4(io.BytesIO(content), len(content)) is whole
+
+
+@for_each("behind", [b"\n", b"\0\0\0", b"<!-- from the cache -->", bytes(16)])
+def test_what_stands_behind_a_whole_clip_and_is_no_box_does_not_make_it_a_cut_one(behind: bytes) -> None:
+    film = WHOLE + behind
+    assert is_whole_mp4(io.BytesIO(film), len(film)) is None
+
+
+@for_each("behind", [box(b"uuid", size=50), box(b"mdat", size=50)])
+def test_a_box_that_ends_beyond_the_clip_makes_it_a_cut_one(behind: bytes) -> None:
+    film = WHOLE + behind
+    assert is_whole_mp4(io.BytesIO(film), len(film)) is False
 
 
 @for_each(

@@ -25,7 +25,7 @@ ALIASES = (
     ("multi_prompt", "multi_prompts", "prompts", "shots"),
     ("negative_prompt", "negative", "neg_prompt", "negative_text", "negativer_prompt", "prompt_negatif",
      "prompt_negativo", "negatieve_prompt"),
-    ("duration", "seconds", "secs", "sec", "duration_seconds", "duration_(s)", "duration_s", "video_length",
+    ("duration", "seconds", "secs", "sec", "duration_seconds", "duration_sec", "duration_s", "video_length",
      "video_duration", "length",
      "dauer", "duree", "duracion", "durata", "duur", "duracao", "sekunden", "secondes", "segundos", "secondi",
      "seconden", "lange"),
@@ -46,6 +46,8 @@ MEDIA_NAMES = frozenset((
     "image_url", "tail_image_url", "image_list", "video_url", "video_urls", "audio_url", "audio_urls",
 ))  # fmt: skip
 """The first names of the rows whose values are files."""
+_UNIT = re.compile(r"_?[(\[]_*(?:s|secs?|seconds?|sek|sekunden|secondes|segundos|secondi|seconden)\.?_*[)\]]")
+"""What people put behind the name of a duration: its unit in brackets."""
 _ROW = {name: row for row in ALIASES for name in row}
 
 
@@ -61,4 +63,5 @@ def canonical_name(name: str, names: Container[str]) -> str | None:
     """Return which of a model's parameter `names` is meant by one that is not among them; None where unsure."""
     # Camel case, dashes and blanks: people write what the last service they used had.
     plain = without_accents(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).replace("-", "_").replace(" ", "_").lower())
+    plain = _UNIT.sub("", plain)
     return next((other for other in (plain, *_ROW.get(plain, ())) if other in names), None)

@@ -63,6 +63,9 @@ RIGHT: dict[str, tuple[str, bytes, list[dict[str, Any]]]] = {
     "headers in capitals": ("csv", b"Model,PROMPT,Duration\nalibaba/wan-2-6-t2v,Waves,5\n", [WAVES]),
     "headers with blanks": ("csv", b" Model , Prompt ,Duration \nalibaba/wan-2-6-t2v, Waves , 5 \n", [WAVES]),
     "seconds for duration": ("csv", b"model,prompt,seconds\nalibaba/wan-2-6-t2v,Waves,5\n", [WAVES]),
+    "a unit in round brackets": ("csv", b"model,prompt,Duration (sec)\nalibaba/wan-2-6-t2v,Waves,5\n", [WAVES]),
+    "a unit in square brackets": ("csv", b"model,prompt,Length [s]\nalibaba/wan-2-6-t2v,Waves,5\n", [WAVES]),
+    "a German unit": ("csv", b"model;prompt;Dauer (Sek.)\nalibaba/wan-2-6-t2v;Waves;5\n", [WAVES]),
     "name for id": (
         "csv",
         b"name,model,prompt,duration\nshot 1,alibaba/wan-2-6-t2v,Waves,5\n",
