@@ -40,6 +40,8 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 _OTHER_MONTHS = {"mär": 3, "mrz": 3, "mai": 5, "okt": 10, "dez": 12, "fév": 2, "avr": 4, "aoû": 8, "déc": 12}
 _WIDE = {0x3000: " ", **{code + 0xFEE0: chr(code) for code in range(0x21, 0x7F)}}
 """Digits, letters and signs as Japanese and Chinese keyboards write them, as wide as the letters of these scripts."""
+_ATTACHMENT = re.compile(r"\.\w{2,5} \((https?://[^\s()]+)\)(?:, ?|$)")
+"""A file as Airtable exports it: its name, and its link in brackets."""
 _SMART_QUOTES = str.maketrans("“”„‟«»", '"' * 6)
 
 
@@ -107,19 +109,29 @@ def _json(text: str) -> Any:
 
 def _items(text: str, *, media: bool) -> list[str]:
     """Split a cell into its items; commas separate files, where no item has one itself."""
+    text = _without_names(text) if media else text
     # Not at commas: prompts and links have them.
     items = [item.strip() for item in re.split(r"[;\n]", text) if item.strip()]
     if media and len(items) == 1 and "data:" not in text:
         by_comma = [item.strip() for item in text.split(",") if item.strip()]
-        if all(re.search(r"\.\w{2,5}$", item) for item in by_comma):
+        if all(re.search(r"\.\w{2,5}$|^https?://", item) for item in by_comma):
             items = by_comma
     return [_file_or_link(item) for item in items] if media else items
 
 
 def _file_or_link(text: str) -> str:
     """Return a path without the quotation marks that Windows copies along, and a link without blanks."""
+    text = _without_names(text)
+    if re.search(r"\shttps?://", text):
+        raise CellError("one file", "there are several links: leave one of them")
     bare = text.strip("\"'“”").strip() if text[:1] in "\"'“" else text
     return bare.replace(" ", "%20") if bare.lower().startswith(("http://", "https://")) else bare
+
+
+def _without_names(text: str) -> str:
+    """Return the links alone of a cell that has attachments as Airtable exports them, one a line."""
+    links = _ATTACHMENT.findall(text)
+    return "\n".join(links) if links and text.endswith(")") and len(links) == text.count(" (http") else text
 
 
 def _spelled(name: str, forms: tuple[Param, ...], text: str) -> str:

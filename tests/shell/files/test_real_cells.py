@@ -93,11 +93,31 @@ def test_a_cell_of_a_text_model_means_what_it_can_only_mean(name: str, cell: str
         ("“a.png”", "a.png"),
         ("my pic.png", "my pic.png"),
         ("https://x.test/my pic.png?a=1 2", "https://x.test/my%20pic.png?a=1%202"),
+        ("my fox (1).png (https://v5.example.com/a?x=1)", "https://v5.example.com/a?x=1"),
+        ("https://x.test/a,b.png", "https://x.test/a,b.png"),
     ],
 )
 def test_a_file_or_a_link_loses_what_was_copied_along(cell: str, value: str) -> None:
     assert KLING is not None
     assert cell_value("image_url", KLING.params["image_url"], cell) == value
+
+
+TWO_LINKS = (
+    "https://x.test/a?x=1, https://x.test/b",
+    "https://x.test/a?x=1\nhttps://x.test/b",
+    "a.png (https://x.test/a?x=1),my; b (1).png (https://x.test/b)",
+)
+
+
+@for_each("cell", TWO_LINKS)
+def test_several_links_in_a_cell_are_several_files_and_refused_where_one_is_taken(cell: str) -> None:
+    model = CATALOG.find(PICTURES)
+    assert model is not None
+    assert KLING is not None
+    links = ["https://x.test/a?x=1", "https://x.test/b"]
+    assert cell_value("image_list", model.params["image_list"], cell) == links
+    with pytest.raises(CellError, match="leave one"):
+        cell_value("image_url", KLING.params["image_url"], cell)
 
 
 @for_each(
