@@ -27,6 +27,8 @@ MOST_CELLS = 1_000_000
 MOST_MERGED = 100_000
 _SHEETS = "xl/worksheets/"
 _MERGED = re.compile(rb"mergeCell\s[^>]{0,200}?ref=[\"']([A-Z]{1,3})(\d{1,7}):([A-Z]{1,3})(\d{1,7})[\"']")
+_NUMBERED = re.compile(r'(?:"([^"]+)")?(0+)')
+"""The format of a number that is shown as a name: with zeros before it, and a word before those."""
 _ESCAPED = re.compile(r"_x000D_(?:\n|_x000A_)|_x00[01][0-9A-F]_", re.IGNORECASE)
 """How a workbook keeps what XML cannot: the line ends of Windows, and other control characters."""
 _WRITTEN = {"_X000D_\n": "\n", "_X000D__X000A_": "\n", "_X000D_": "\n", "_X000A_": "\n", "_X0009_": "\t"}
@@ -133,8 +135,8 @@ def _cell(cell: Any, merged: Mapping[tuple[int, int], Any], formulas: Any) -> An
         return NO_RESULT
     if isinstance(value, str):
         return _ESCAPED.sub(_control_character, value)
-    if type(value) is int and set(cell.number_format) == {"0"}:
-        return str(value).zfill(len(cell.number_format))  # shot 001, as people see it, and as CSV has it
+    if type(value) is int and (shown := _NUMBERED.fullmatch(cell.number_format)):
+        return (shown[1] or "") + str(value).zfill(len(shown[2]))  # shot-001, as people see it, and as CSV has it
     # A workbook has no days, only midnights; people see a day, and so does whoever saves it as CSV.
     return value.date() if isinstance(value, datetime) and value.time() == time.min else value
 

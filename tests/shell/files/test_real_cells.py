@@ -371,6 +371,12 @@ def _numbered_shots(book: Any, sheet: Any) -> None:
     sheet["A2"].number_format = sheet["D2"].number_format = "000"
 
 
+def _named_shots(book: Any, sheet: Any) -> None:
+    sheet.append(["Name", "Model", "Prompt", "Seconds"])
+    sheet.append([7, TEXT, "Waves", 5])
+    sheet["A2"].number_format, sheet["D2"].number_format = '"shot-"000', '0" s"'
+
+
 SHEETS: dict[str, tuple[Fill, list[dict[str, Any]]]] = {
     "ratios and seconds as times and dates": (
         _dates,
@@ -384,6 +390,7 @@ SHEETS: dict[str, tuple[Fill, list[dict[str, Any]]]] = {
         [{"id": "2026-11-27", "model": TEXT, "prompt": "Waves\nat\nnight,\tslow"}],
     ),
     "numbers that are shown with zeros before them": (_numbered_shots, [{**WAVES, "id": "007"}]),
+    "numbers that are shown with a word before them": (_named_shots, [{**WAVES, "id": "shot-007"}]),
     "cells that are true": (_booleans, [{"model": TEXT, "prompt": "Waves", "enhance_prompt": True}]),
 }
 
