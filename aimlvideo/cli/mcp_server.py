@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
 from threading import Thread
-from typing import Any
+from typing import Annotated, Any
 
 import anyio
 from mcp.server.mcpserver import Image, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
+from pydantic import WithJsonSchema
 
 from aimlvideo import __version__
 from aimlvideo.cli.agent_tools import MAX_WAIT, AgentTools
@@ -32,6 +33,8 @@ Makes video clips with hosted models. Every clip costs real money; a clip takes 
 The spending limit was set by a person, for the whole folder. Do not try to get around it. A clip whose content was
 refused is refused again: change the prompt or the pictures, under a new id."""
 
+OptionalText = Annotated[str | None, WithJsonSchema({"type": "string"})]
+"""A text that may be left out: some clients send an empty one or null then, and take no text that may be null."""
 READS = ToolAnnotations(read_only_hint=True)
 BUYS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=True)
 
@@ -92,10 +95,10 @@ def _add_what_is_free(server: MCPServer[Any], tools: AgentTools) -> None:
     """Add the tools that need no job: the models, the prices, the money."""
 
     @server.tool(annotations=READS)
-    async def models(words: str = "") -> dict[str, Any]:
+    async def models(words: OptionalText = "") -> dict[str, Any]:
         """List the models: all, or those that fit some words ("image sound")."""
         with _errors_as_tool_errors():
-            return tools.models(words)
+            return tools.models(words or "")
 
     @server.tool(annotations=READS)
     async def model(name: str) -> dict[str, Any]:
@@ -120,16 +123,16 @@ def _add_what_concerns_a_job(server: MCPServer[Any], tools: AgentTools) -> None:
     """Add the tools that buy one clip, wait for it and show it."""
 
     @server.tool(annotations=BUYS)
-    async def submit(model: str, params: dict[str, Any], id: str | None = None) -> dict[str, Any]:  # noqa: A002
+    async def submit(model: str, params: dict[str, Any], id: OptionalText = "") -> dict[str, Any]:  # noqa: A002
         """Buy one clip and return its job id at once. COSTS MONEY. The same id and parameters are bought once only."""
         with _errors_as_tool_errors():
-            return await tools.submit(model, params, id)
+            return await tools.submit(model, params, id or None)
 
     @server.tool(annotations=READS)
-    async def status(id: str | None = None) -> dict[str, Any]:  # noqa: A002
+    async def status(id: OptionalText = "") -> dict[str, Any]:  # noqa: A002
         """Say where one job stands; without an id, all jobs of the folder and the money."""
         with _errors_as_tool_errors():
-            return tools.overview() if id is None else tools.status(id)
+            return tools.status(id) if id else tools.overview()
 
     @server.tool(annotations=READS)
     async def wait(id: str, seconds: float = 30.0) -> dict[str, Any]:  # noqa: A002

@@ -113,6 +113,18 @@ async def test_an_agent_makes_a_clip_and_sees_it(agent_here: Agent, sandbox: San
     assert b"key-that-nobody" not in (tmp_path / "clips" / "journal.sqlite3").read_bytes()
 
 
+@pytest.mark.parametrize("left_out", ["", None])
+async def test_what_a_client_leaves_out_may_be_empty_or_null_and_is_described_as_one_type(
+    agent_here: Agent, left_out: str | None
+) -> None:
+    async with agent_here() as client:
+        tools = (await client.list_tools()).tools
+        # Clients refuse a text where several types are allowed.
+        assert all("type" in one for tool in tools for one in tool.input_schema["properties"].values())
+        assert (await call(client, "status", id=left_out))["jobs"] == {}
+        assert (await call(client, "models", words=left_out)) == (await call(client, "models"))
+
+
 async def test_a_render_outlives_the_call_and_the_process(agent: Agent, sandbox: Sandbox, tmp_path: Path) -> None:
     before, behaviour = sandbox.stats()["posts"], sandbox.behaviour
     sandbox.set(seconds=2.0)
