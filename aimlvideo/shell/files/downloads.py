@@ -56,7 +56,7 @@ DEAD = (401, 403, 404, 410)
 WHOLE = (200, 203)
 """Statuses of a whole clip: also of one that a proxy on the way has changed."""
 
-_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
+_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.IGNORECASE)
 _opening, _naming = threading.Lock(), threading.Lock()
 _inodes_in_use: set[tuple[int, int, str]] = set()
 """The files that downloads of this process write to now, by device, number, and name in one case.

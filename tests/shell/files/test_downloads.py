@@ -203,6 +203,15 @@ async def test_a_part_that_does_not_fit_is_not_believed(session: aiohttp.ClientS
     assert host.ranges == [None, "bytes=1000-"] + ([] if name == "the whole again" else [None])
 
 
+async def test_a_part_is_continued_in_whatever_case_its_unit_is_written(
+    session: aiohttp.ClientSession, path: Path
+) -> None:
+    host = Host(cut(1000), says(206, MP4[1000:], Content_Range=f"Bytes 1000-{len(MP4) - 1}/{len(MP4)}"))
+    await fetched(session, host, path)
+    assert path.read_bytes() == MP4
+    assert host.ranges == [None, "bytes=1000-"]
+
+
 async def test_a_part_that_begins_with_the_clip_is_taken_as_the_beginning(
     session: aiohttp.ClientSession, path: Path
 ) -> None:
