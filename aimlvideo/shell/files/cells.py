@@ -113,8 +113,10 @@ def _items(text: str, *, media: bool) -> list[str]:
     # Not at commas: prompts and links have them.
     items = [item.strip() for item in re.split(r"[;\n]", text) if item.strip()]
     if media and len(items) == 1 and "data:" not in text:
-        by_comma = [item.strip() for item in text.split(",") if item.strip()]
-        if all(re.search(r"\.\w{2,5}$|^https?://", item) for item in by_comma):
+        # A link may have commas of its own: those between files are followed by a blank, or by the next link.
+        between = r",\s+|,(?=https?://)" if "://" in text else ","
+        by_comma = [item.strip() for item in re.split(between, text) if item.strip()]
+        if any(all(re.search(kind, item) for item in by_comma) for kind in (r"\.\w{2,5}$", r"^https?://")):
             items = by_comma
     return [_file_or_link(item) for item in items] if media else items
 

@@ -109,6 +109,20 @@ TWO_LINKS = (
 )
 
 
+@for_each(
+    "link",
+    [
+        "https://x.test/upload/w_300,c_fill/cat.png",
+        "https://x.test/upload/ar_1.50,c_fill/cat.png",
+        "https://x.test/My, Cat.png",
+    ],
+)
+def test_a_link_with_commas_is_one_file(link: str) -> None:
+    model = CATALOG.find(PICTURES)
+    assert model is not None
+    assert cell_value("image_list", model.params["image_list"], link) == [link.replace(" ", "%20")]
+
+
 @for_each("cell", TWO_LINKS)
 def test_several_links_in_a_cell_are_several_files_and_refused_where_one_is_taken(cell: str) -> None:
     model = CATALOG.find(PICTURES)
