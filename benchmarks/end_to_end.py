@@ -16,7 +16,7 @@ import numpy as np
 from aimlvideo import VideoClient, client
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.polling.policy import LearnedPolls, PollPolicy
-from aimlvideo.pipeline import poll
+from aimlvideo.pipeline import poll_scheduler
 from aimlvideo.pipeline.poll_policies import PollPolicies
 from aimlvideo.sandbox import Behaviour, Sandbox
 from benchmarks.simulation import simulate
@@ -68,7 +68,7 @@ async def real(jobs: int, at_once: int, scale: float) -> tuple[np.ndarray, np.nd
             return policy
 
     behaviour = Behaviour(seed=5, seconds=LAW, time_scale=scale, queued_share=0.0, video="tiny")
-    scaled = patch.object(poll, "REVIEW_INTERVAL", poll.REVIEW_INTERVAL * scale)
+    scaled = patch.object(poll_scheduler, "REVIEW_INTERVAL", poll_scheduler.REVIEW_INTERVAL * scale)
     async with Sandbox(behaviour, port=0) as sandbox:
         limits = {"max_outstanding": at_once, "rate": 1000.0, "poll_rate": 1000.0}
         with patch.object(client, "PollPolicies", OnePolicy), scaled:

@@ -42,10 +42,10 @@ class Callbacks:
         if call is None:
             return False
         if call.state in UNFINISHED:
-            is_waited_for = self.poll.on_unfinished(call.generation_id, queued=call.state is State.QUEUED)
+            is_waited_for = self.poll.scheduler.on_unfinished(call.generation_id, queued=call.state is State.QUEUED)
         else:
             # A call that says "completed" is a reason to ask, never a result: its links may be anybody's.
-            is_waited_for = self.poll.hint(call.generation_id)
+            is_waited_for = self.poll.scheduler.hint(call.generation_id)
         if is_waited_for or call.request_id is None or call.generation_id is None:
             return is_waited_for
         entry = self.lost.find(call.request_id)

@@ -112,7 +112,7 @@ class Pipeline:
     async def opened(self, *background: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
         """Poll, and look for lost submissions, until the block is left."""
         spared = (self.poll.watch_key, self.callbacks.run, *background)
-        works = (self.poll.run, self.lost_submissions.run, *map(_going_without, spared))
+        works = (self.poll.scheduler.run, self.lost_submissions.run, *map(_going_without, spared))
         async with background_tasks(*works), self._callback_page():
             yield
 

@@ -1,11 +1,10 @@
-"""From rendering to ready: one wheel of due moments and one budget for all outstanding generations."""
+"""From rendering to ready: status checks, and what each answer means for the job whose generation it is about."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from math import ceil, inf
@@ -18,7 +17,6 @@ from aimlvideo.core.jobs.request_ids import CLOCKS_AGREE, Intent
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.limits import PollBudget
 from aimlvideo.core.polling.policy import PollPolicy, PollState
-from aimlvideo.core.polling.timer_wheel import TimerWheel
 from aimlvideo.core.wires.answers import ENDED_STATES, State
 from aimlvideo.core.wires.base import Generation, SharedChecks, Wire
 from aimlvideo.errors import (
@@ -30,9 +28,9 @@ from aimlvideo.errors import (
     Unclear,
     VideoError,
 )
-from aimlvideo.pipeline.crew import Crew
 from aimlvideo.pipeline.entry import Entry, contained
 from aimlvideo.pipeline.limiters import SlotLimiter
+from aimlvideo.pipeline.poll_scheduler import REVIEW_INTERVAL, PollScheduler
 from aimlvideo.pipeline.request_log import TimedSender
 from aimlvideo.pipeline.status_checks import (
     GONE,
@@ -45,8 +43,6 @@ from aimlvideo.pipeline.status_checks import (
 from aimlvideo.pipeline.waiting import Waiting, Watched
 from aimlvideo.shell import clock
 
-REVIEW_INTERVAL = 15.0
-"""Seconds after which a sleeping generation is looked at again, without a request: something was learned since."""
 MAX_MISSES = 10
 """Failed checks in a row that put a generation on the slow lane."""
 REFUSALS_BEFORE_HALT = 3
@@ -63,23 +59,14 @@ MISSES_TOGETHER = 2
 """Checks of a generation that fail in a row, whatever the reason, after which those asked along may be the reason."""
 SPLIT_PAUSE = 1.0
 """Seconds after which the two halves of a question are asked that one of its generations spoils."""
-MOST_PASSED_OVER = 100
-"""Generations of the backlog that are passed over at most while others are found for one request."""
 SLOW_LANE = 300.0
 """Seconds between checks there."""
-ASKED_ALONG = 1.0
-"""Seconds by which a generation is polled before its moment, where a request is sent about others that may ask about it
-too."""
-PARALLEL_POLLS = 128
-"""Status checks in flight at most."""
 AFTER_OTHERS = 1.5
 """Seconds after a pause until those are asked again whose check began it, at first: more than others are asked along
 early."""
 REFUSED_ALONE = 5
 """Checks of one generation that are refused as too many in a row, while others are answered, after which it is the
 reason."""
-CALLBACK_SLOWDOWN = 4.0
-"""How much longer the gaps are while the service calls back."""
 
 
 log = logging.getLogger("aimlvideo.poll")
@@ -87,7 +74,7 @@ log = logging.getLogger("aimlvideo.poll")
 
 @dataclass(eq=False)
 class Poll:
-    """Polls every outstanding generation; completed ones go on to `on_ready`."""
+    """Asks about each outstanding generation when the scheduler says so; completed ones go on to `on_ready`."""
 
     send: TimedSender
     wire: Wire
@@ -101,23 +88,15 @@ class Poll:
     """Takes a job whose generation turned out to be another one's, and in words how that is known."""
     has_callbacks: bool = False
     watched: Watched = field(default_factory=Watched)
-    _wheel: TimerWheel[Waiting] = field(default_factory=TimerWheel)
-    _backlog: deque[Waiting] = field(default_factory=deque)
-    _policies: set[PollPolicy] = field(default_factory=set)
     _asked_at: float = -inf
-    _answered_at: float = -inf
-    """When a status check was answered last, if only by a refusal for being too many."""
     _heard_at: float = -inf
-    """When one was answered last with what had become of a generation."""
+    """When a status check was answered last with what had become of a generation."""
     _unknown_words: set[str] = field(default_factory=set)
-    _price_updated_at: float = 0.0
-    _turn: float | None = None
-    """When the first of the backlog may be polled, once that is known."""
-    _alarm: asyncio.TimerHandle | None = None
-    _alarm_at: float = inf
 
     def __post_init__(self) -> None:
-        self._crew = Crew(self._next, self._check, lambda: PARALLEL_POLLS)
+        self.scheduler = PollScheduler(
+            self.wire, self.budget, self.watched, self._check, self._give_up, has_callbacks=self.has_callbacks
+        )
         self._has_any = asyncio.Event()
 
     def watch(self, entry: Entry) -> None:
@@ -132,10 +111,9 @@ class Poll:
         if (shared := self.wire.shared_checks) is not None:
             is_shared = shared.takes(entry.progress.generation_id or "", entry.job)
             waiting.most_together = shared.most if is_shared else 0
-        self._policies.add(policy)
         self.watched.add(waiting)
         self._has_any.set()
-        self._sleep(waiting, now)
+        self.scheduler.add(waiting, now)
 
     def _age(self, progress: Progress, now: float) -> float:
         """Return for how long a generation has been accepted, in seconds."""
@@ -144,107 +122,6 @@ class Poll:
         # One that was accepted a moment ago, as most are, needs no other witness.
         is_new = 0 <= age < CLOCKS_AGREE
         return age if is_new else Intent.of(progress.request_id).age(age, self.send.clock.at(now), now)
-
-    def hint(self, generation_id: str | None) -> bool:
-        """Ask about one generation at once: somebody said that it has changed. Tell whether it is waited for."""
-        for waiting in (found := self.watched.waiting_for(generation_id)):
-            # Also past a pause after failed checks: who calls knows more than our guess. The budget still holds. While
-            # a check is under way it is for the next one: the answer may be older than the news.
-            waiting.not_before, waiting.not_after = -inf, clock.loop()
-            if not waiting.is_being_polled:
-                self._sleep(waiting, waiting.not_after)
-        return bool(found)
-
-    def on_unfinished(self, generation_id: str | None, *, queued: bool) -> bool:
-        """Take the service's word that a generation has not ended yet for a poll. Tell whether it is waited for."""
-        for waiting in (found := self.watched.waiting_for(generation_id)):
-            now = clock.loop()
-            # Calls can be forged, and repeated for ever: they put off each poll by as long again as it was to wait, and
-            # not at all where another call has said that it has ended.
-            if waiting.not_after == inf:
-                due = self._next_poll_at(waiting)
-                waiting.not_after = due + max(due - waiting.state.last_polled_at, 0.0)
-            waiting.state = waiting.state.still_running(now, queued, waiting.policy)
-            if not waiting.is_being_polled:
-                self._sleep(waiting, now)
-        return bool(found)
-
-    async def run(self) -> None:
-        """Poll at the right moments, for as long as the client is open."""
-        try:
-            await self._crew.run()
-        finally:
-            if self._alarm is not None:
-                self._alarm.cancel()
-
-    def _next(self) -> list[Waiting] | None:
-        """Return who is to be polled now, in one request; None where nobody is: the crew is called when somebody is."""
-        now = clock.loop()
-        self._update_price(now)
-        self._backlog.extend(self._due(now, now + clock.TICK))
-        # A pause is waited for in the wheel, where patience can end.
-        while self._backlog and (self._is_over(self._backlog[0]) or self.budget.rate.paused_until > now):
-            if not (waiting := self._backlog.popleft()).is_over:
-                self._keep_waiting(waiting, now)
-        together = None
-        if self._backlog and self._may_poll(now):
-            together, self._turn = self._take_together(now), None
-        if not self._backlog:
-            self._call_at(self._wheel.next_due())
-        elif self._may_poll(now):
-            self._crew.call(self._requests_due())
-        else:
-            self._call_at(self._turn)
-        return together
-
-    def _take_together(self, now: float) -> list[Waiting]:
-        """Take the first of the backlog, and as many beside it as one request may ask about."""
-        together, passed_over = [self._backlog.popleft()], list[Waiting]()
-        if (most := self._most_together(together[0])) < 2:
-            return together
-        # Those that come next are asked along: the request is sent in any case.
-        self._backlog.extend(self._due(now, now + ASKED_ALONG))
-        while self._backlog and len(together) < most and len(passed_over) < MOST_PASSED_OVER:
-            waiting = self._backlog.popleft()
-            if self._is_over(waiting):
-                continue
-            if len(together) < (narrower := min(most, self._most_together(waiting))):
-                together.append(waiting)
-                most = narrower
-            else:
-                passed_over.append(waiting)
-        self._backlog.extendleft(reversed(passed_over))
-        return together
-
-    def _most_together(self, waiting: Waiting) -> int:
-        """Return about how many generations the next request may ask that asks about this one."""
-        most = waiting.most_together
-        # While nothing is answered, one of them may be the reason or an outage: with the first answer that is known.
-        return most if waiting.failed_at <= self._answered_at else most >> waiting.misses - 1
-
-    def _requests_due(self) -> int:
-        """Return how many requests the backlog takes, at least."""
-        shared = self.wire.shared_checks
-        return len(self._backlog) if shared is None else ceil(len(self._backlog) / shared.most)
-
-    def _may_poll(self, now: float) -> bool:
-        """Tell whether the first of the backlog may be polled now; its turn is reserved."""
-        if self._turn is None:
-            self._turn = self.budget.reserve(now)
-        return self._turn <= now + clock.TICK
-
-    def _call_at(self, moment: float | None) -> None:
-        """Call the crew at this moment, if it is not called earlier."""
-        if moment is None or self._alarm_at <= moment:
-            return
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm_at = moment
-        self._alarm = asyncio.get_running_loop().call_at(moment, self._call)
-
-    def _call(self) -> None:
-        self._alarm_at = inf
-        self._crew.call()
 
     async def watch_key(self) -> None:
         """Ask a free question where generations render for long and nothing else is asked: was the key revoked?"""
@@ -262,29 +139,7 @@ class Poll:
                 answer = await self.send(question)
                 # Checks of one generation say what the refusal means, in the words of its wire.
                 if answer.status in KEY_REFUSED:
-                    self.hint(next(iter(self.watched), None))
-
-    def _due(self, now: float, until: float) -> Iterator[Waiting]:
-        """Give those whose moment has come by then, by what is known now; the others go back to sleep."""
-        for waiting in self._wheel.pop_due(until):
-            if self._is_over(waiting) or waiting.is_being_polled or waiting.due > until:
-                continue
-            with contained(waiting.entry):
-                # What was learned since it was put to sleep may say that a poll would be too early.
-                waiting.is_being_polled = self._next_poll_at(waiting) <= until
-                if not waiting.is_being_polled:
-                    self._keep_waiting(waiting, now)
-            if waiting.is_being_polled:
-                yield waiting
-
-    def _is_over(self, waiting: Waiting) -> bool:
-        """Tell whether one that comes up is waited for no more: it is dropped.
-
-        Where it stood before it was left: taking one out of the middle costs a search.
-        """
-        if waiting.entry.ended:
-            self.watched.forget(waiting.entry)
-        return waiting.is_over
+                    self.scheduler.hint(next(iter(self.watched), None))
 
     async def _check(self, together: list[Waiting]) -> None:
         """Ask once. One failed check fails nothing."""
@@ -321,7 +176,7 @@ class Poll:
         # No miss of this one's, nor its end: it may be another one's.
         waiting.most_together, waiting.failed_at = half, -inf
         waiting.last_error, waiting.not_before = str(error), now + SPLIT_PAUSE
-        self._keep_waiting(waiting, now)
+        self.scheduler.keep_waiting(waiting, now)
 
     def _may_be_spoiled(self, waiting: Waiting, error: ServiceError) -> bool:
         """Tell whether one of several generations may be the reason why a question about all of them failed."""
@@ -330,7 +185,7 @@ class Poll:
         if _is_about_all(error):
             return False
         # An outage fails every question; this one failed again while others were answered.
-        return waiting.failed_at <= self._answered_at and waiting.misses >= MISSES_TOGETHER
+        return waiting.failed_at <= self.scheduler.answered_at and waiting.misses >= MISSES_TOGETHER
 
     async def _ask(self, entry: Entry) -> Generation | ServiceError:
         try:
@@ -341,8 +196,8 @@ class Poll:
         return generation
 
     def _on_answer(self) -> None:
-        self._answered_at = self._heard_at = clock.loop()
-        self.budget.rate.on_accepted(self._answered_at)
+        self.scheduler.answered_at = self._heard_at = clock.loop()
+        self.budget.rate.on_accepted(self.scheduler.answered_at)
 
     async def _ask_about_all(
         self, shared: SharedChecks, entries: list[Entry]
@@ -358,8 +213,7 @@ class Poll:
 
     def _hear(self, waiting: Waiting, heard: Generation | ServiceError, *, is_for_itself: bool = True) -> None:
         entry, generation_id = waiting.entry, waiting.entry.progress.generation_id or ""
-        if waiting.is_over:
-            self._sleep(waiting, clock.loop())  # to be dropped: its journal may be closed by now
+        if self.watched.is_over(waiting):  # its journal may be closed by now
             return
         if not isinstance(heard, ServiceError):
             try:
@@ -425,7 +279,7 @@ class Poll:
                 # "Completed" without a clip may stay so, and takes no slot at the service.
                 entry.release_slot()
                 waiting.deadline = min(waiting.deadline, now + WITHOUT_CLIP)
-            self._keep_waiting(waiting, now)
+            self.scheduler.keep_waiting(waiting, now)
             return
         entry.run.stats.unknown_statuses.pop(entry.job.id, None)
         waiting.state.ended(now, policy)
@@ -456,7 +310,7 @@ class Poll:
         waiting.last_error = str(error)
         # "Too many checks" says nothing about this generation: the budget of all slows down, and no miss is counted.
         if isinstance(error, Busy):
-            self._answered_at = now
+            self.scheduler.answered_at = now
             self.budget.rate.on_rejected(now, error.retry_after)
             waiting.entry.run.stats.refused["polls"] += 1
             # After the pause the others come first: one that is always refused would keep them from being asked at all.
@@ -483,45 +337,11 @@ class Poll:
             waiting.entry.run.halt(error)
         if waiting.misses == MAX_MISSES:
             log.warning("%d checks in a row failed: %s", MAX_MISSES, error, extra={"job": waiting.entry.job.id})
-        self._keep_waiting(waiting, now)
-
-    def _keep_waiting(self, waiting: Waiting, now: float) -> None:
-        """Go on waiting for an unfinished generation, or stop waiting where patience is over."""
-        if now < waiting.deadline:
-            self._sleep(waiting, now)
-        else:
-            waiting.entry.step(Stage.RENDERING)  # writes down the polls that were only noted
-            self._give_up(waiting.entry, waiting.out_of_patience())
+        self.scheduler.keep_waiting(waiting, now)
 
     def _give_up(self, entry: Entry, error: VideoError) -> None:
         self.watched.forget(entry)
         entry.end(error)
-
-    def _sleep(self, waiting: Waiting, now: float) -> None:
-        waiting.is_being_polled = False
-        # Woken at least this often without a request: what other generations taught since may move the poll forward.
-        self._schedule(waiting, min(self._next_poll_at(waiting), now + REVIEW_INTERVAL, waiting.deadline))
-
-    def _next_poll_at(self, waiting: Waiting) -> float:
-        """Return when to ask next, by what is known now."""
-        due, last = waiting.state.due(waiting.policy), waiting.state.last_polled_at
-        if self.has_callbacks:
-            due = last + CALLBACK_SLOWDOWN * (due - last)
-        return max(min(due, waiting.deadline, waiting.not_after), waiting.not_before, self.budget.rate.paused_until)
-
-    def _schedule(self, waiting: Waiting, due: float) -> None:
-        waiting.due = due
-        self._wheel.add(due, waiting)
-        self._call_at(self._wheel.next_due())
-
-    def _update_price(self, now: float) -> None:
-        """Set the one price of a poll anew, once a second."""
-        # Not in a pause: nothing is polled then, so the backlog says nothing about how scarce polls are.
-        if now - self._price_updated_at >= 1 and self.budget.rate.paused_until <= now:
-            self._price_updated_at = now
-            self.budget.tick(now, self._requests_due())
-            for policy in self._policies:
-                policy.price = self.budget.price
 
     def _note_unknown_status(self, entry: Entry, word: str) -> None:
         """Keep the word of a generation in a state that nobody knows, for whoever watches; say a new word once."""

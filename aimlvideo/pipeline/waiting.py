@@ -127,6 +127,15 @@ class Watched:
                 return None if entry.ended else entry
         return None
 
+    def is_over(self, waiting: Waiting) -> bool:
+        """Tell whether nobody waits for a generation any more that comes up: it is forgotten then.
+
+        Not when it is left: to take it out of the middle of all others costs a search.
+        """
+        if waiting.entry.ended:
+            self.forget(waiting.entry)
+        return waiting.is_over
+
     def forget(self, entry: Entry) -> None:
         """Wait for a job's generation no more, and remember whose it was."""
         if self._drop(entry):

@@ -226,7 +226,7 @@ async def test_a_generation_is_not_asked_about_again_before_the_check_is_answere
     async with FakeClient(service, poll="every:12") as client, client.run(jobs(1)) as results:
         await anyio.sleep(1)
         service.latency = 30.0
-        client._pipeline.poll.hint("gen-0")
+        client._pipeline.poll.scheduler.hint("gen-0")
         await anyio.sleep(44)
         assert results.stats.polls == 1
 

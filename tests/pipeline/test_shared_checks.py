@@ -134,7 +134,7 @@ async def test_no_question_is_about_more_than_each_of_its_generations_may_be_ask
     widths: list[int], misses: int, together: list[int]
 ) -> None:
     async with FakeClient(FakeKling(), **KLING) as client:
-        poll, nobody = client._pipeline.poll, mock.Mock(ended=False)
+        scheduler, nobody = client._pipeline.poll.scheduler, mock.Mock(ended=False)
         policy, state = FixedPolls(10), PollState(0.0, 0.0)
         many = [
             Waiting(
@@ -142,11 +142,11 @@ async def test_no_question_is_about_more_than_each_of_its_generations_may_be_ask
             )
             for width in widths
         ]
-        poll._backlog.extend(many)
-        assert [many.index(one) for one in poll._take_together(anyio.current_time())] == together
+        scheduler._backlog.extend(many)
+        assert [many.index(one) for one in scheduler._take_together(anyio.current_time())] == together
         left = [number for number in range(len(many)) if number not in together]
-        assert [many.index(one) for one in poll._backlog] == left
-        poll._backlog.clear()
+        assert [many.index(one) for one in scheduler._backlog] == left
+        scheduler._backlog.clear()
 
 
 class Faulty(FakeKling):
