@@ -52,8 +52,9 @@ from aimlvideo.pipeline.poll_policies import PollPolicies
 from aimlvideo.pipeline.prices import PriceList
 from aimlvideo.pipeline.request_log import LogReading
 from aimlvideo.pipeline.retries import jobs_to_resume
-from aimlvideo.pipeline.run import Run, RunSpec
+from aimlvideo.pipeline.run import Run
 from aimlvideo.pipeline.run_block import run_block
+from aimlvideo.pipeline.run_spec import RunSpec
 from aimlvideo.pipeline.status_checks import fetch_status
 from aimlvideo.settings import Settings
 from aimlvideo.shell import clock

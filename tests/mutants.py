@@ -59,7 +59,7 @@ ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
 }
 SWAPPED = {"min": "max", "max": "min", "any": "all", "all": "any"}
 NOT_RUN = ("annotation", "returns", "decorator_list", "bases", "keywords")
-SPEECH = ("log", "warnings", "step_log")
+SPEECH = ("log", "warnings")
 """What is called here only says something: nobody has to notice whether it is said."""
 
 

@@ -76,7 +76,7 @@ class Downloads:
             # A size in the journal means that the file of this name was ours, and is damaged or gone: it may be
             # replaced. Without one, a file of this name is somebody else's, and the clip gets the next free name.
             saved_before = entry.progress.bytes is not None
-            name = entry.progress.file or entry.run.name_of(entry.job)
+            name = entry.progress.file or entry.run.names.name_of(entry.job)
             clips = []
             for index in range(max(1, len(entry.progress.video_urls))):
                 ours = entry.progress.files[index].file if index < len(entry.progress.files) else None

@@ -172,9 +172,9 @@ class Feed:
         if is_asked_about_first and not (entry.ended or (entry.failed and entry.failed.cost_usd)):
             # Until the answer is there: it may be charged by now, and another job would be bought beside it. Not before
             # it may be asked about: one that waits for money would wait for it, and it for that one.
-            self.run.promise(entry)
+            self.run.budget_gate.promise(entry)
             entry.is_asked_about = True
-        return is_asked_about_first or (await self.run.afford(entry) and await self.pipeline.route(entry))
+        return is_asked_about_first or (await self.run.budget_gate.afford(entry) and await self.pipeline.route(entry))
 
 
 def _is_asked_about_first(entry: Entry) -> bool:

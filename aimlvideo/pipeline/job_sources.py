@@ -25,7 +25,8 @@ from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.task_groups import is_being_cancelled
 
 if TYPE_CHECKING:
-    from aimlvideo.pipeline.run import Run, RunSpec
+    from aimlvideo.pipeline.run import Run
+    from aimlvideo.pipeline.run_spec import RunSpec
 
 T = TypeVar("T")
 Lines = Iterable[VideoJob | Mapping[str, Any]] | AsyncIterable[VideoJob | Mapping[str, Any]]

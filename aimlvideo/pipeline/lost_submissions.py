@@ -340,7 +340,7 @@ class LostSubmissions:
         if progress.request_id is None:
             # Somebody fetched it by its id, and bought nothing: there is no other one to look for.
             spec.journal.reopen(record, uncharged)
-            owner.run.take_back_charge(record)
+            owner.run.budget_gate.take_back_charge(record)
             return
         clip = f"the clip of job {job.id!r} ({progress.file})" if progress.file else f"what became of job {job.id!r}"
         whoever = "a worker" if spec.ids_under_way is None else "the next run"
@@ -353,7 +353,7 @@ class LostSubmissions:
         if is_at_rest:
             spec.journal.reopen(record, uncharged)
             spec.journal.reopen(Record(job, uncharged), _in_doubt_again(uncharged))
-            owner.run.take_back_charge(record)
+            owner.run.budget_gate.take_back_charge(record)
 
     def _is_being_saved(self, generation_id: str | None, owner: Entry) -> bool:
         """Tell whether another job is just saving this generation's clip, wherever: then it is soon at rest."""

@@ -186,7 +186,7 @@ class Pipeline:
     async def buy(self, entry: Entry) -> None:
         """Submit a job that is tried again: again under the limits, at its price of today."""
         with contained(entry):
-            if await entry.run.afford(entry) and await self.submit.admit(entry):
+            if await entry.run.budget_gate.afford(entry) and await self.submit.admit(entry):
                 await self.submit(entry)
 
     async def takes_up(self, entry: Entry) -> bool:
@@ -217,7 +217,7 @@ class Pipeline:
         entry.note(**failed.submission())
         entry.step(Stage.SUBMITTING)
         entry.step(Stage.RENDERING)
-        await entry.run.afford(entry)
+        await entry.run.budget_gate.afford(entry)
         self.poll.watch(entry)
         return True
 

@@ -293,7 +293,7 @@ class Poll:
         cost = {name: amount for name, amount in charged.items() if amount is not None}
         if generation.state is State.COMPLETED:
             # Named now, not when it is saved: the name that a download began with is the one that it goes on with.
-            name = entry.progress.file or entry.run.name_of(entry.job)
+            name = entry.progress.file or entry.run.names.name_of(entry.job)
             links = generation.video_urls if len(generation.video_urls) > 1 else ()
             ready = {"video_url": generation.video_url, "video_urls": links, "file": name}
             entry.step(Stage.READY, completed_at=now, file_sizes=generation.file_sizes, **ready, **cost, **noted)

@@ -1,45 +1,38 @@
-"""A run: what it is to do, its jobs in flight, its results and who takes them."""
+"""A run: its jobs in flight, its results and who takes them."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from math import inf
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from weakref import WeakSet
 
 import anyio
 from anyio.abc import TaskGroup
 
-from aimlvideo.core.formatting import pluralize, redact_for_display
-from aimlvideo.core.jobs.file_names import LONGEST, NameTemplate, file_name
-from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
-from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
-from aimlvideo.core.money.budget import Budget, Counts, Standing, Verdict
+from aimlvideo.core.formatting import pluralize
+from aimlvideo.core.jobs.job import Progress, Record, Result
+from aimlvideo.core.jobs.stages import ENDED, Stage
+from aimlvideo.core.money.budget import Budget
 from aimlvideo.core.run_stats import RunStats
 from aimlvideo.errors import ContentRefused, DiskFailed, OverBudget, UsageError, VideoError
+from aimlvideo.pipeline.budget_gate import BudgetGate
+from aimlvideo.pipeline.clip_names import ClipNames
 from aimlvideo.pipeline.crew import Crew
 from aimlvideo.pipeline.entry import Entry
 from aimlvideo.pipeline.limiters import Limiters
 from aimlvideo.pipeline.retries import may_have_completed
+from aimlvideo.pipeline.run_spec import RunSpec
+from aimlvideo.pipeline.step_log import log_step
 from aimlvideo.shell import clock
 from aimlvideo.shell.dataframe import to_frame
-from aimlvideo.shell.files.private_files import longest_name
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.memory import InMemoryJournal
 
-if TYPE_CHECKING:
-    from aimlvideo.shell.files.object_stores import ClipStore
-    from aimlvideo.shell.files.uploads import Uploads
-
 log = logging.getLogger("aimlvideo")
-step_log = logging.getLogger("aimlvideo.steps")
 
 LEFT = (
     "these results were read after their `async with` block was left: read them inside it. What was not finished is "
@@ -54,70 +47,6 @@ MOST_NAMED = 20
 """Ids that one line of the log names at most."""
 GRACE = 0.7
 """Seconds that a round trip under way still has when its run is left early."""
-
-
-def _log_step(job: VideoJob, before: Progress, now: Progress) -> None:
-    """Log a step at level INFO; `extra` has `job`, `model`, `generation`, `stage`, `seconds` and `error`."""
-    if not step_log.isEnabledFor(logging.INFO):
-        return
-    seconds = _step_seconds(before, now)
-    took = "" if seconds is None else f" after {seconds:.2f} s"
-    error = redact_for_display(str(now.error)) if now.stage is Stage.FAILED else None
-    fields = {
-        "job": job.id, "model": job.model, "generation": now.generation_id, "stage": now.stage.value,
-        "seconds": seconds, "error": error,
-    }  # fmt: skip
-    step_log.info("%s %s%s%s", job.id, now.stage.value, took, f": {error}" if error else "", extra=fields)
-
-
-def _step_seconds(before: Progress, now: Progress) -> float | None:
-    """Return how long the step before took: the submission, the generation or the download; None where unknown."""
-    match now.stage:
-        case Stage.RENDERING if before.stage is Stage.SUBMITTING:
-            began, ended = before.submitted_at, now.submitted_at
-        case Stage.READY | Stage.FAILED:
-            began, ended = now.submitted_at, now.completed_at
-        case Stage.SAVED:
-            began, ended = now.completed_at, now.saved_at
-        case _:
-            return None
-    return None if began is None or ended is None else max(0.0, ended - began)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class RunSpec:
-    """What a run is to do, and what it was given for that. Nothing here changes while it goes on."""
-
-    journal: Journal
-    save: Callable[[Result, Path], Awaitable[Path]]
-    """Saves the clip of one result, also when the run is over."""
-    number: int | None = None
-    """The run's number in its journal."""
-    window: int = 10**6
-    """Jobs on their way, or results waiting to be taken, at a time: what keeps memory flat."""
-    most_bought: Callable[[], float] = lambda: inf
-    """How many generations may be outstanding, or bought and not yet taken by the reader."""
-    price: Callable[[VideoJob], float | None] = lambda job: None
-    """What a job costs in USD; None where unknown."""
-    refresh_prices: Callable[[], Awaitable[None]] = anyio.lowlevel.checkpoint
-    """Sees to it that prices are those of the day."""
-    folder: Path | None = None
-    patience: float = inf
-    """Seconds for which one generation is waited for."""
-    name: str = ""
-    """A template for the clips' names, as `NameTemplate` reads it; by default each is named by its job's id."""
-    goal: Stage = Stage.SAVED
-    """The stage in which a job is handed out: RENDERING where its acceptance is all that is wanted."""
-    on_result: Callable[[Result], None] | None = None
-    """Writes down what came of a job. Raises DiskFailed."""
-    store: ClipStore | None = None
-    """Where clips are brought from the folder, where they are kept somewhere else."""
-    uploads: Uploads | None = None
-    """Where videos and large local files go, for a link to them; None where all files are sent along."""
-    ids_under_way: set[str] | None = None
-    """The ids that are under way in this journal, in any run; None where other processes share it, and say so there."""
-    retries: bool = False
-    """Whether failed jobs are tried again: each one's generation is asked about once more before another is bought."""
 
 
 class Run:
@@ -140,13 +69,13 @@ class Run:
     ) -> None:
         self.spec, self.tasks, self.budget, self.limiters = spec, tasks, budget, limiters
         self.stats = RunStats() if stats is None else stats
+        self.names, self.budget_gate = ClipNames(spec), BudgetGate(self)
         self.watchers: list[Callable[[Entry], None]] = []  # called after each step of a job
         self.ended_watchers: list[Callable[[Entry | None], None]] = []  # at each job's end; None: nothing new goes out
         self.entries: set[Entry] = set()
         self.halted: VideoError | None = None
         self.input_exhausted = self.closed = self._left_early = self._all_read = False
         self.reads_to_end = False  # whether what follows is read also where it is over the limit, for what is paid
-        self.waits_for_money = False  # whether the next job waits for outstanding ones to settle below their price
         self.held_back = 0  # planned jobs that wait for other jobs' clips
         self.shared = False  # whether other runs have moved jobs of the same journal while this one went on
         self._bought = 0
@@ -156,7 +85,6 @@ class Run:
         self._ready: deque[Entry] = deque()
         self.download_crew: Crew[Entry] | None = None
         self.broken: asyncio.Future[None] | None = None  # raises what ended this run, and not its reader
-        self._names: set[str] | None = None
         self._shields: WeakSet[anyio.CancelScope] = WeakSet()
         budget.spending.on_change.append(self.notify_waiting)
 
@@ -164,33 +92,6 @@ class Run:
         """Return the id of the job that had a generation before; None where that is new, or others see to that."""
         is_shared = self.spec.ids_under_way is None
         return None if is_shared else self.spec.journal.earlier_generations.get(generation_id)
-
-    def name_of(self, job: VideoJob) -> str:
-        """Return the file name of a job's clip: its id's, or what the template makes, with a hash where it is taken."""
-        text = NameTemplate(self.spec.name).name(job) if self.spec.name else job.id
-        hashed = partial(file_name, hashed_id=job.id, longest=self._longest_name)
-        if not _can_name_a_file(text):
-            return hashed(text.encode("ascii", "replace").decode())
-        name = file_name(text)
-        if len(name.removesuffix(".mp4").encode()) > self._longest_name:
-            return hashed(text)
-        # The usual case reads nothing: going through a million jobs for names is left to those whose name may be taken.
-        if text == job.id and name == f"{text}.mp4":
-            return name
-        if self.spec.ids_under_way is None:
-            # What others name at this moment nobody can read: two clips of one name would become one.
-            return hashed(text)
-        if self._names is None:
-            self._names = self.spec.journal.file_names
-        other = self.spec.journal.find(name.removesuffix(".mp4"))
-        if name.casefold() in self._names or (other is not None and other.job.id != job.id):
-            name = hashed(text)
-        self._names.add(name.casefold())
-        return name
-
-    @cached_property
-    def _longest_name(self) -> int:
-        return LONGEST if self.spec.folder is None else longest_name(self.spec.folder)
 
     def detached(self, journal: Journal) -> Run:
         """Return a run that writes elsewhere and hands nothing out: for a job that is no longer this run's."""
@@ -240,7 +141,7 @@ class Run:
     async def enter(self, record: Record) -> Entry:
         """Let one more job in, when there is room for it."""
         while len(self.entries) + len(self._results) >= self.spec.window and not self.closed:
-            await self._room_changed.wait()
+            await self.room_changed()
         entry = Entry(record.job, record.progress, self)
         # Where many share the journal, it is asked when the service is.
         if record.progress.stage is Stage.PLANNED and self.spec.ids_under_way is not None:
@@ -266,92 +167,13 @@ class Run:
             return
         if entry.progress.stage is Stage.PLANNED:
             while self._bought >= self.spec.most_bought() and self.halted is None and not entry.ended:
-                await self._room_changed.wait()
+                await self.room_changed()
         entry.bought = True
         self._bought += 1
 
-    async def afford(self, entry: Entry) -> bool:
-        """Promise a job what it costs; False, and no job is submitted any more, where that would pass the limit.
-
-        What is outstanding is promised its price whatever the limit. While that may still settle below its price, so
-        that the job fits after all, this waits.
-        """
-        entry.is_asked_about = False
-        if self._is_paid_for(entry):
-            # It was promised its price while its failed generation was asked about, which was charged then.
-            if entry.holds_promise:
-                self.budget.release(entry.job.id)
-            return True
-        if not (self.budget.is_kept or self.spec.folder):
-            return True
-        if entry.progress.stage is Stage.PLANNED:
-            return await self._afford_purchase(entry)
-        if not entry.ended:
-            self.promise(entry)
-        return not entry.ended
-
-    async def _afford_purchase(self, entry: Entry) -> bool:
-        job, budget = entry.job, self.budget
-        if budget.limit is not None:
-            await self.spec.refresh_prices()
-        # Its run was left while it waited, here or below: nobody would take back what is promised to it.
-        if entry.ended:
-            return False
-        price = self.spec.price(job)
-        # A loop, as others that waited for the same room may have taken it by the time that this one wakes.
-        while not budget.commit(job.id, price, model=job.model):
-            under_way = self._under_way(job.id)
-            verdict = budget.verdict(price, under_way, model=job.model)
-            if self.halted is None and verdict is not Verdict.WAIT:
-                expected = budget.spending.expected(job.model, price)
-                so_far = Standing(budget.spent, self.committed)
-                self.halt(OverBudget(verdict.refusal(budget.limit or 0.0, expected, so_far)))
-            if self.halted is not None:
-                self.end(entry, self.halted)
-                return False
-            self.waits_for_money = True
-            await self._room_changed.wait()
-            self.waits_for_money = False
-            if entry.ended:
-                return False
-        entry.holds_promise = True
-        return True
-
-    def _is_paid_for(self, entry: Entry) -> bool:
-        """Tell whether what a job costs is in the sum of what was spent already."""
-        stage = entry.progress.stage
-        return stage in ENDED or (stage is not Stage.PLANNED and Counts.of(entry.progress) is Counts.SPENT)
-
-    def promise(self, entry: Entry) -> None:
-        """Promise a job its price whatever the limit: it is outstanding, or the service may say that it is paid."""
-        job = entry.job
-        if not self.budget.holds(job.id):
-            self.budget.spending.add(job.id, job.model, self.spec.price(job))
-        entry.holds_promise = True
-
-    @property
-    def committed(self) -> float:
-        """What the jobs under way will cost; not those of which it is only asked whether they are to be bought."""
-        asked, spending = {entry.job.id for entry in self.entries if entry.is_asked_about}, self.budget.spending
-        return spending.committed_beyond(asked) if asked else spending.committed
-
-    def take_back_charge(self, record: Record) -> None:
-        """Count the charge of a job that has ended no more: it is another one's. Its own may still be outstanding."""
-        job, progress = record
-        # Where others share the journal, the database counts.
-        if self.spec.ids_under_way is None:
-            return
-        spending, cost = self.budget.spending, progress.cost_usd
-        if cost is None and Counts.of(progress) is Counts.SPENT:
-            cost = self.spec.price(job)  # at which it counts
-        spending.spent -= cost or 0.0
-        if progress.request_id is not None:
-            spending.add(job.id, job.model, self.spec.price(job))
-        spending.changed()
-
-    def _under_way(self, job_id: str) -> set[str]:
-        ids = self.spec.ids_under_way
-        return ({entry.job.id for entry in self.entries} if ids is None else ids) - {job_id}
+    async def room_changed(self) -> None:
+        """Return when something was taken, settled or given up."""
+        await self._room_changed.wait()
 
     def notify_waiting(self) -> None:
         """Let those check again who wait to buy: something was taken, settled or given up."""
@@ -363,10 +185,10 @@ class Run:
         self.spec.journal.step(entry.job, entry.progress)
         self.stats.moved(entry.job, before, entry.progress)
         if entry.progress.stage is not before.stage:
-            _log_step(entry.job, before, entry.progress)
+            log_step(entry.job, before, entry.progress)
             if self.closed:
                 self._name_what_is_left([entry.progress])
-                self._settle(entry)
+                self.budget_gate.settle(entry)
         for watch in list(self.watchers):
             try:
                 watch(entry)
@@ -386,7 +208,7 @@ class Run:
         self._keep_failure(entry)
         self.entries.discard(entry)
         progress = entry.progress if error is None else entry.progress._replace(error=error)
-        self._settle(entry)
+        self.budget_gate.settle(entry)
         result = Result.of(entry.job, progress, None if self.spec.store else self.spec.folder, self.spec.save)
         if self.spec.on_result is not None and (entry.moved or progress.stage not in (Stage.PLANNED, *ENDED)):
             try:
@@ -478,7 +300,7 @@ class Run:
         for entry in self.entries:
             entry.ended = True
             entry.release_all()
-            self._settle(entry)
+            self.budget_gate.settle(entry)
         # An answer that is on its way now may bear the id of a paid generation: it has until then to be written down.
         # No longer, because a shield without an end would make a closed client, or Ctrl-C, wait for a dead service.
         for shield in self._shields:
@@ -499,24 +321,3 @@ class Run:
         shield = anyio.move_on_after(None, shield=True)
         self._shields.add(shield)
         return shield
-
-    def _settle(self, entry: Entry) -> None:
-        """Book what a job was charged, or release what was not sent or billed; what is outstanding stays committed."""
-        progress, job_id = entry.progress, entry.job.id
-        if not entry.holds_promise or not self.budget.holds(job_id):
-            return
-        if progress.stage in OUTSTANDING:
-            # Nobody follows it any more: whoever waits for it to settle below its price would wait for ever.
-            self.budget.spending.changed()
-        elif Counts.of(progress) is Counts.SPENT:
-            self.budget.settle(job_id, progress.cost_usd)
-        else:
-            self.budget.release(job_id)
-
-
-def _can_name_a_file(text: str) -> bool:
-    """Tell whether a file can be named so here: under a locale of an old code page it cannot have all letters."""
-    try:
-        return text.isascii() or bool(os.fsencode(text))
-    except UnicodeEncodeError:
-        return False

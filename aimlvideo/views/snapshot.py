@@ -171,7 +171,7 @@ class RunWatcher:
             total=sum(stages.values()) if self.all_jobs_known or self.run.input_exhausted else None,
             pace=self._pace(stages),
             spent=self._spent_before + stats.dollars,
-            committed=stats.committed() if limit is None else self.run.committed,
+            committed=stats.committed() if limit is None else self.run.budget_gate.committed,
             eta=self._smooth(self._estimated()),
             failures=tuple(stats.failures),
             waiting_for=_waiting_for(self.run, stages),
@@ -244,7 +244,7 @@ def _waiting_for(run: Run, stages: Mapping[Stage, int]) -> str:
         return f"{pluralize(run.held_back, 'planned job')} waiting for other jobs' clips"
     if limiters is not None and stages[Stage.PLANNED]:
         money = f"waiting for what is outstanding to settle: the next job might pass {run.budget.limit or 0:.2f} USD"
-        return money if run.waits_for_money else _limiter_wait(limiters)
+        return money if run.budget_gate.is_waiting else _limiter_wait(limiters)
     if stages[Stage.IN_DOUBT] and busy == stages[Stage.IN_DOUBT]:
         return "waiting for the service's log (lost answers)"
     if busy:

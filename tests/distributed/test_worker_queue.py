@@ -24,7 +24,8 @@ from aimlvideo.distributed.registry import SharedDurations, WorkerRegistry
 from aimlvideo.distributed.shared_account import Account, AccountLimits
 from aimlvideo.distributed.worker import JOBS_PER_TAKE, Stopped, Worker
 from aimlvideo.errors import DownloadFailed, InDoubt, OutOfPatience, OverBudget, Rejected, VideoError
-from aimlvideo.pipeline.run import Run, RunSpec
+from aimlvideo.pipeline.run import Run
+from aimlvideo.pipeline.run_spec import RunSpec
 from aimlvideo.shell.journal.postgres import FULL, PostgresJournal, Refusal, open_postgres_journal
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from aimlvideo.shell.user_folders import NOWHERE

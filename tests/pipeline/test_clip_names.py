@@ -10,39 +10,35 @@ from unittest import mock
 import pytest
 
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.money.budget import Budget
-from aimlvideo.pipeline.run import Run, RunSpec
+from aimlvideo.pipeline.clip_names import ClipNames
+from aimlvideo.pipeline.run_spec import RunSpec
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.memory import InMemoryJournal
-from aimlvideo.shell.task_groups import task_group
 
 
 async def nothing(*_: Any) -> Any:
     raise AssertionError("nothing is saved here")
 
 
-async def test_workers_give_ids_that_differ_in_refused_letters_different_names_without_reading_the_list() -> None:
+def test_workers_give_ids_that_differ_in_refused_letters_different_names_without_reading_the_list() -> None:
     unreadable = mock.Mock(spec=Journal)
     for read in ("find", "open_jobs", "ended_jobs"):
         getattr(unreadable, read).side_effect = AssertionError("a list of a million jobs would be read")
-    async with task_group() as tasks:
-        spec = RunSpec(journal=unreadable, save=nothing)
-        one, other = Run(spec, tasks, Budget()), Run(spec, tasks, Budget())
-        names = {one.name_of(VideoJob("m", id="a/b")), other.name_of(VideoJob("m", id="a:b"))}
-        assert len(names) == 2
-        assert one.name_of(VideoJob("m", id="a/b")) in names, "the same each time"
-        assert one.name_of(VideoJob("m", id="plain")) == "plain.mp4"
+    spec = RunSpec(journal=unreadable, save=nothing)
+    one, other = ClipNames(spec), ClipNames(spec)
+    names = {one.name_of(VideoJob("m", id="a/b")), other.name_of(VideoJob("m", id="a:b"))}
+    assert len(names) == 2
+    assert one.name_of(VideoJob("m", id="a/b")) in names, "the same each time"
+    assert one.name_of(VideoJob("m", id="plain")) == "plain.mp4"
 
 
-async def test_a_folder_that_takes_short_names_only_gets_such_names_and_each_clip_its_own(
+def test_a_folder_that_takes_short_names_only_gets_such_names_and_each_clip_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "pathconf", lambda *_: 143)  # as encrypted shares have it
-    async with task_group() as tasks:
-        spec = RunSpec(journal=InMemoryJournal(), save=nothing, folder=tmp_path, ids_under_way=set())
-        run = Run(spec, tasks, Budget())
-        names = [run.name_of(VideoJob("m", id="fox " * 30 + str(number))) for number in range(2)]
-        assert run.name_of(VideoJob("m", id="fox")) == "fox.mp4"
+    made = ClipNames(RunSpec(journal=InMemoryJournal(), save=nothing, folder=tmp_path, ids_under_way=set()))
+    names = [made.name_of(VideoJob("m", id="fox " * 30 + str(number))) for number in range(2)]
+    assert made.name_of(VideoJob("m", id="fox")) == "fox.mp4"
     assert len(set(names)) == 2
     for name in names:
         assert name.startswith("fox fox")

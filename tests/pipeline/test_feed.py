@@ -629,6 +629,6 @@ async def test_a_failed_generation_that_renders_again_is_committed_until_it_is_c
         service.checks.extend([answer(200, {"id": "gen-0", "status": "generating"})] * 3)
         async with client.resume(tmp_path, retry_failed=True, max_spend=1.0) as results:
             await anyio.sleep(5)
-            assert RunWatcher(results).snapshot().committed == results.committed == 0.25
+            assert RunWatcher(results).snapshot().committed == results.budget_gate.committed == 0.25
             assert [result.generation_id async for result in results] == ["gen-0"]
-            assert (results.budget.spent, results.committed) == (0.25, 0.0)
+            assert (results.budget.spent, results.budget_gate.committed) == (0.25, 0.0)

@@ -306,5 +306,7 @@ async def test_what_is_taken_back_of_a_job_is_what_it_counted_as_and_its_own_is_
         spec = replace(run.spec, price=lambda job: 0.5)
         for request_id, committed in ((None, 0.0), ("order-1", 0.5)):
             counted = Run(spec, run.tasks, Budget(3.0, Spending(spent=2.0)))
-            counted.take_back_charge(Record(VideoJob("m", id="a"), progress._replace(request_id=request_id)))
-            assert (counted.budget.spent, counted.committed) == (spent, committed)
+            counted.budget_gate.take_back_charge(
+                Record(VideoJob("m", id="a"), progress._replace(request_id=request_id))
+            )
+            assert (counted.budget.spent, counted.budget_gate.committed) == (spent, committed)

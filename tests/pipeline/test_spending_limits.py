@@ -156,7 +156,7 @@ async def test_a_run_waits_no_longer_for_what_another_one_has_left_outstanding(t
         await accepted(service, 1)
         async with client.run(jobs("b"), output=tmp_path, max_spend=0.25) as second:
             await anyio.sleep(20)
-            assert second.waits_for_money
+            assert second.budget_gate.is_waiting
             if how == "left":
                 first.leave()
             with anyio.fail_after(60):

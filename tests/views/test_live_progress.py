@@ -30,7 +30,8 @@ from aimlvideo.core.money.budget import Budget
 from aimlvideo.core.run_stats import RunStats
 from aimlvideo.errors import Busy, OverBudget, Unavailable, UsageError
 from aimlvideo.pipeline.limiters import Limiters, RateGate, SlotLimiter
-from aimlvideo.pipeline.run import Run, RunSpec
+from aimlvideo.pipeline.run import Run
+from aimlvideo.pipeline.run_spec import RunSpec
 from aimlvideo.shell import clock
 from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.views.console import Screen

@@ -15,7 +15,7 @@ from aimlvideo import VideoClient, VideoJob
 from aimlvideo.core.jobs.job import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.pipeline import download
-from aimlvideo.pipeline.run import _log_step, _step_seconds
+from aimlvideo.pipeline.step_log import _step_seconds, log_step
 from aimlvideo.sandbox import Behaviour, Sandbox
 from tests.cases import for_each
 from tests.fakes import JOB, MODEL, PRICE, DeadDownload, FakeClient, FakeService, jobs, quick_downloads, run_all
@@ -152,5 +152,5 @@ def test_how_long_a_step_took(before: Progress, now: Progress, seconds: float | 
 
 def test_nothing_is_logged_unless_it_is_asked_for(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "aimlvideo")
-    _log_step(VideoJob("m", id="a"), Progress(), Progress(Stage.SUBMITTING))
+    log_step(VideoJob("m", id="a"), Progress(), Progress(Stage.SUBMITTING))
     assert caplog.records == []

@@ -19,7 +19,8 @@ from aimlvideo.core.jobs.job import Record, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Budget
 from aimlvideo.pipeline.entry import Entry
-from aimlvideo.pipeline.run import Run, RunSpec
+from aimlvideo.pipeline.run import Run
+from aimlvideo.pipeline.run_spec import RunSpec
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.views.report.board import Board, ChangeLog
 from tests.views.report.test_page import until
