@@ -69,10 +69,10 @@ class Run:
     ) -> None:
         self.spec, self.tasks, self.budget, self.limiters = spec, tasks, budget, limiters
         self.stats = RunStats() if stats is None else stats
-        self.names, self.budget_gate = ClipNames(spec), BudgetGate(self)
         self.watchers: list[Callable[[Entry], None]] = []  # called after each step of a job
         self.ended_watchers: list[Callable[[Entry | None], None]] = []  # at each job's end; None: nothing new goes out
         self.entries: set[Entry] = set()
+        self.names, self.budget_gate = ClipNames(spec), BudgetGate(spec, budget, self.entries)
         self.halted: VideoError | None = None
         self.input_exhausted = self.closed = self._left_early = self._all_read = False
         self.reads_to_end = False  # whether what follows is read also where it is over the limit, for what is paid
