@@ -10,6 +10,7 @@ from aimlvideo.core.jobs.file_names import LONGEST, NameTemplate, file_name
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.errors import SettingsError
 from tests.cases import for_each
+from tests.schemas.strategies import LETTERS
 
 RESERVED = ("con", "PRN", "aux", "NUL", "com1", "LPT9", "con.txt")
 
@@ -54,7 +55,7 @@ def test_only_what_a_file_system_refuses_is_replaced(name: str, kept: str) -> No
     assert file_name(name, "") != name
 
 
-@given(st.text(max_size=300))
+@given(st.text(LETTERS, max_size=300))
 def test_no_id_leads_out_of_its_folder_or_to_a_name_that_is_not_allowed(name: str) -> None:
     for made in (file_name(name), file_name(name, hashed_id=name)):
         assert not set('<>:"/\\|?*\0') & set(made)
@@ -64,7 +65,7 @@ def test_no_id_leads_out_of_its_folder_or_to_a_name_that_is_not_allowed(name: st
         assert made.split(".", maxsplit=1)[0].lower() not in {one.lower() for one in RESERVED}
 
 
-@given(st.text(max_size=20), st.text(max_size=20))
+@given(st.text(LETTERS, max_size=20), st.text(LETTERS, max_size=20))
 def test_two_ids_with_a_hash_never_share_a_name(one: str, other: str) -> None:
     assert one == other or file_name(one, hashed_id=one) != file_name(other, hashed_id=other)
 

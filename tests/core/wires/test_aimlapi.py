@@ -20,6 +20,7 @@ from aimlvideo.core.wires.kling import LOOKUP, Kling, read_callback
 from aimlvideo.errors import MOVED, Busy, NotAccepted, Refused, Rejected, ServiceError, Unavailable, Unclear
 from tests.cases import for_each
 from tests.core.wires.answers import ODD_BODIES, answer
+from tests.schemas.strategies import LETTERS
 
 WIRE = AimlApi()
 
@@ -556,10 +557,10 @@ LEAVES = st.one_of(
     st.booleans(),
     st.integers(),
     st.floats(),
-    st.text(max_size=5),
+    st.text(LETTERS, max_size=5),
     st.sampled_from(["\ud83d", "²", "0", "9" * 5000, 10**400, "0001-01-01T00:00:00", "9999-12-31T23:59:59-23:59"]),
 )
-JSON = st.recursive(LEAVES, lambda one: st.lists(one, max_size=2) | st.dictionaries(st.text(), one, max_size=2))
+JSON = st.recursive(LEAVES, lambda one: st.lists(one, max_size=2) | st.dictionaries(st.text(LETTERS), one, max_size=2))
 
 
 @st.composite
@@ -579,7 +580,8 @@ def spoiled(draw: st.DrawFn) -> Any:
 
 BODIES = st.one_of(spoiled().map(lambda body: json.dumps(body).encode()), st.binary(max_size=60))
 HEADERS = st.dictionaries(
-    st.sampled_from(["retry-after", "x-aimlapi-usd-spent", "x-inference-id", "location", "date"]), st.text(max_size=20)
+    st.sampled_from(["retry-after", "x-aimlapi-usd-spent", "x-inference-id", "location", "date"]),
+    st.text(LETTERS, max_size=20),
 )
 ANSWERS = st.builds(Answer, st.sampled_from([200, 200, 201, 204, 302, 400, 401, 403, 429, 500, 503]), HEADERS, BODIES)
 READERS = {

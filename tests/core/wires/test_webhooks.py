@@ -14,6 +14,7 @@ from aimlvideo.core.wires.webhooks import WebhookSecret
 from aimlvideo.errors import SettingsError
 from aimlvideo.settings import Settings
 from tests.cases import for_each
+from tests.schemas.strategies import LETTERS
 
 SECRET = "whsec_dGVzdHNlY3JldHRlc3RzZWNyZXR0ZXN0c2VjcmV0MTI="
 OTHER = "whsec_" + base64.b64encode(b"another secret, of the right length").decode()
@@ -70,7 +71,7 @@ def test_another_secret_signs_nothing() -> None:
     assert not WebhookSecret(OTHER).has_signed(headers(), BODY, SIGNED_AT)
 
 
-@given(st.fixed_dictionaries({name: st.text(max_size=20) for name in headers()}), st.binary(max_size=20))
+@given(st.fixed_dictionaries({name: st.text(LETTERS, max_size=20) for name in headers()}), st.binary(max_size=20))
 def test_whatever_a_stranger_sends_is_turned_away_and_breaks_nothing(told: dict[str, str], body: bytes) -> None:
     assert not WebhookSecret(SECRET).has_signed(told, body, SIGNED_AT)
 
