@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO, NamedTuple, Self
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -129,7 +130,7 @@ class Download:
             self._start_over()
         try:
             if target is not None:
-                await self._receive(target)
+                await self._follow(target)
             elif data is not None:
                 await anyio.to_thread.run_sync(self._unpack, *data)
             path = await anyio.to_thread.run_sync(self._finish)
@@ -249,8 +250,21 @@ class Download:
             with suppress(OSError):
                 os.close(file)
 
-    async def _receive(self, target: URL) -> None:
-        headers = {"Accept-Encoding": "identity"}
+    async def _follow(self, target: URL) -> None:
+        """Receive what a link leads to, also behind a page that sends everybody round who does not show its cookie."""
+        try:
+            await self._receive(target)
+        except aiohttp.TooManyRedirects as error:
+            # No session keeps one. It is shown where it was set, as aiohttp drops it on the way to any other host.
+            place = error.history[-1].url
+            at_place = (answer.cookies for answer in error.history if answer.url.origin() == place.origin())
+            cookies = {name: cookie.coded_value for one in at_place for name, cookie in one.items()}
+            if not cookies:
+                raise
+            await self._receive(place, {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())})
+
+    async def _receive(self, target: URL, cookies: Mapping[str, str] = MappingProxyType({})) -> None:
+        headers = {"Accept-Encoding": "identity", **cookies}
         if self._have:
             headers["Range"] = f"bytes={self._have}-"
             # A weak tag says that two bodies mean the same, not that their bytes are.
@@ -266,7 +280,7 @@ class Download:
             until_head.reschedule(None)
             if response.status in (401, 403) and not self._with_key and self._is_at_the_service(target):
                 self._with_key = True  # the service keeps its clips behind the key: it goes to this origin alone
-                await self._receive(target)
+                await self._receive(target, cookies)
                 return
             compressed = response.headers.get("Content-Encoding", "identity") != "identity"
             self._check(response.status, response.headers, response.content_length)

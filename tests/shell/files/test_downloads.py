@@ -502,6 +502,27 @@ async def test_a_redirect_to_another_host_is_followed_byte_for_byte_and_no_key_g
         assert "Cookie" not in request.headers
 
 
+async def test_a_page_that_sends_everybody_round_who_does_not_show_its_cookie_is_passed(
+    session: aiohttp.ClientSession, path: Path
+) -> None:
+    async def wall(host: Host, request: web.Request) -> web.StreamResponse:
+        host.script.append(wall)
+        if request.cookies.get("seen") == "a%2Bb":
+            return await good(host, request)
+        cookie = {"Set-Cookie": "seen=a%2Bb; Path=/; HttpOnly"} if request.path == "/check" else {}
+        return web.Response(status=302, headers={"Location": "/check" if not cookie else "/clip.mp4", **cookie})
+
+    behind = Host(wall)
+    async with served(behind) as elsewhere:
+        host = Host(says(302, Location=f"{elsewhere}/clip.mp4", Set_Cookie="other=1"))
+        clip, wrong = await fetched(session, host, path)
+        asked = len(behind.asked)
+        await Download(session, f"{elsewhere}/clip.mp4", path).fetch()
+    assert (clip.bytes, wrong) == (len(MP4), [])
+    assert {request.headers.get("Cookie") for request in (*host.asked, *behind.asked)} == {None, "seen=a%2Bb"}
+    assert "Cookie" not in behind.asked[asked].headers, "what was kept for one download is no other's"
+
+
 async def stalled(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await read_request(reader)
     writer.write(OK + b"Content-Length: %d\r\n\r\n" % len(MP4) + MP4[:5000])
