@@ -113,6 +113,9 @@ class JournalFile(NamedTuple):
             # Synced through a descriptor of our own: SQLite has no call that syncs its log without a checkpoint.
             sync(descriptors[-1])
             files = OpenFiles(self, *descriptors)
+            if not files.is_in_place():
+                # Some mounts (FUSE) number a file anew each time: nothing tells it from another one, not even SQLite.
+                raise self._unfit_folder("gives an open file another number than its name")
             undo.pop_all()
         try:
             yield connection, files

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
 from functools import partial
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -316,6 +317,17 @@ async def test_a_file_system_without_shared_memory_is_refused_with_a_reason(
     with pytest.raises(JournalError, match="cannot hold a journal: its file system gives SQLite 'delete'"):
         async with open_journal(path):
             pass
+
+
+async def test_a_file_system_that_numbers_a_file_anew_each_time_is_refused_before_anything_is_planned(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = count()
+    monkeypatch.setattr(journal_file, "_identity", lambda status: (status.st_dev, next(numbers)))
+    with pytest.raises(JournalError, match="cannot hold a journal: its file system gives an open file another number"):
+        async with open_journal(path):
+            pass
+    assert sorted(file.name for file in path.parent.iterdir()) == [path.name, f"{path.name}.lock"]
 
 
 async def test_where_a_folder_went_is_said_also_by_another_one_that_has_its_name_by_then(tmp_path: Path) -> None:
