@@ -15,6 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, time
 from functools import cached_property
 from typing import Any, BinaryIO
 
@@ -361,6 +362,9 @@ def _as_text(cell: Any) -> str:
     if isinstance(cell, float) and cell.is_integer():
         # From there on digits are lost: it is refused as a number that a spreadsheet shows shortened.
         return str(int(cell)) if abs(cell) < EXACT else f"{cell:E}"
+    # A workbook has no days, only midnights; people see a day, and so does whoever saves it as CSV.
+    if isinstance(cell, datetime) and cell.time() == time.min:
+        return str(cell.date())
     return str(cell).strip().strip(INVISIBLE).strip()
 
 

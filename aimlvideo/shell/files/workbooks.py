@@ -6,7 +6,6 @@ import io
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, time
 from functools import reduce
 from typing import Any, BinaryIO
 from zipfile import BadZipFile, ZipFile
@@ -137,8 +136,7 @@ def _cell(cell: Any, merged: Mapping[tuple[int, int], Any], formulas: Any) -> An
         return _ESCAPED.sub(_control_character, value)
     if type(value) is int and (shown := _NUMBERED.fullmatch(cell.number_format)):
         return (shown[1] or "") + str(value).zfill(len(shown[2]))  # shot-001, as people see it, and as CSV has it
-    # A workbook has no days, only midnights; people see a day, and so does whoever saves it as CSV.
-    return value.date() if isinstance(value, datetime) and value.time() == time.min else value
+    return value
 
 
 def _control_character(escaped: re.Match[str]) -> str:

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import lzma
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -184,3 +185,13 @@ def test_a_whole_pair_passes_wherever_it_stands(tmp_path: Path, behind: int, wor
 def test_a_nul_in_a_short_text_makes_no_other_script_of_it(tmp_path: Path) -> None:
     (tmp_path / "prompts.txt").write_bytes(b"A\0fox\n")
     assert read(tmp_path / "prompts.txt", TEXT)[0] == [{"model": TEXT, "prompt": "A\0fox"}]  # the catalogue refuses it
+
+
+def test_a_day_of_a_dataframe_is_what_the_same_table_has_as_a_workbook() -> None:
+    pandas = pytest.importorskip("pandas")
+    from aimlvideo.shell.files.job_files import jobs_of_frame
+
+    moments = [datetime(2026, 11, 27), datetime(2026, 11, 27, 10, 30), pandas.NaT]
+    frame = pandas.DataFrame({"id": moments, "model": TEXT, "prompt": ["Waves", "Rain", "Snow"]})
+    named, timed, unnamed = [job.id for job in jobs_of_frame(frame, CATALOG)]
+    assert (named, timed, unnamed[:4]) == ("2026-11-27", "2026-11-27 10:30:00", "job-")
