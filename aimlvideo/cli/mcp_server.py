@@ -11,13 +11,14 @@ from threading import Thread
 from typing import Annotated, Any
 
 import anyio
-from mcp.server.mcpserver import Image, MCPServer
+from mcp.server.mcpserver import Context, Image, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
 from pydantic import WithJsonSchema
 
 from aimlvideo import __version__
 from aimlvideo.cli.agent_tools import MAX_WAIT, AgentTools
+from aimlvideo.core.formatting import preview
 from aimlvideo.errors import VideoError
 from aimlvideo.shell.task_groups import task_group
 
@@ -81,9 +82,23 @@ async def _hang_up_when_cancelled(pipe: FileIO) -> None:
         pipe.close()
 
 
+class _Server(MCPServer[Any]):
+    """A server that takes no parameter of a job beside `params`: its library leaves it out, and the clip is bought."""
+
+    async def call_tool(self, name: str, arguments: dict[str, Any], context: Context[Any] | None = None) -> Any:
+        """Return what a tool answers. Raises ToolError."""
+        called = (tool.input_schema for tool in await self.list_tools() if tool.name == name)
+        expected = [parameter for schema in called for parameter in schema["properties"]]
+        # What else is left out changes nothing; some clients send a word of their own to a tool that takes none.
+        if "params" in expected and (others := arguments.keys() - {*expected}):
+            got, names = ", ".join(map(preview, sorted(others))), ", ".join(expected)
+            raise ToolError(f"{name}: expected {names}; got {got} beside them. A model's parameters stand in `params`")
+        return await super().call_tool(name, arguments, context)
+
+
 def _server_of(tools: AgentTools) -> MCPServer[Any]:
     """Return the server of these tools."""
-    server: MCPServer[Any] = MCPServer(
+    server = _Server(
         "aimlvideo", instructions=INSTRUCTIONS, version=__version__, log_level="ERROR", subscriptions=False
     )
     _add_what_is_free(server, tools)

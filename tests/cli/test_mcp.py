@@ -125,6 +125,17 @@ async def test_what_a_client_leaves_out_may_be_empty_or_null_and_is_described_as
         assert (await call(client, "models", words=left_out)) == (await call(client, "models"))
 
 
+async def test_a_parameter_beside_the_others_is_refused_and_not_left_out_of_what_is_bought(
+    agent_here: Agent, sandbox: Sandbox
+) -> None:
+    async with agent_here() as client:
+        before, job = sandbox.stats()["posts"], {"model": MODEL, "params": PARAMS, "duration": 10}
+        for tool in ("submit", "price"):
+            assert "got 'duration' beside them" in await refusal(client, tool, **job)
+        assert (await call(client, "spent", random_string="x"))["spent_usd"] == 0
+        assert sandbox.stats()["posts"] == before
+
+
 async def test_a_render_outlives_the_call_and_the_process(agent: Agent, sandbox: Sandbox, tmp_path: Path) -> None:
     before, behaviour = sandbox.stats()["posts"], sandbox.behaviour
     sandbox.set(seconds=2.0)
