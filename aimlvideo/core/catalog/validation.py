@@ -291,8 +291,7 @@ def _problems(model: Model, params: Any, details: list[Any], *, strict: bool) ->
             continue
         seen.add(spot.place)
         if detail["type"] == "extra_forbidden":
-            # Where the path names the model, Kling leaves out what it does not know, and bills the clip without it.
-            yield _unknown(spot, strict=strict or model.sending.model_in_path)
+            yield _unknown(spot, strict=strict, is_left_out=model.sending.model_in_path)
         elif detail["type"] == "missing":
             yield Problem(_path(spot.place), f"required: {spot.param.expected()}", "nothing")
         else:
@@ -350,7 +349,8 @@ def _nearest(name: str, names: tuple[str, ...]) -> str | None:
     return next(iter(difflib.get_close_matches(name, names, 1, 0.6)), None)
 
 
-def _unknown(spot: _Spot, *, strict: bool) -> Problem:
+def _unknown(spot: _Spot, *, strict: bool, is_left_out: bool) -> Problem:
+    """Return what to say of an unknown name. `is_left_out`: the service makes a clip without it, and bills that."""
     if len(spot.place) == 1 and spot.place[0] in SETTINGS:
         # Passed through, it would be ignored there, and what it was meant to hold back be bought.
         hint = "VideoClient(...), client.run(...) and the command line take it"
@@ -361,7 +361,9 @@ def _unknown(spot: _Spot, *, strict: bool) -> Problem:
         return Problem(_path(spot.place), "no parameters inside another one", preview(spot.value), hint)
     nearest = _nearest(str(spot.place[-1]), tuple(spot.siblings))
     hint = f"did you mean {nearest}?" if nearest else "aimlvideo models MODEL lists what there is"
-    if strict:
+    if is_left_out and not nearest:
+        hint += ". Kling bills a clip without what it does not know: where this one is new, update aimlvideo with pip"
+    if strict or is_left_out:
         return Problem(_path(spot.place), "no such parameter of this model", preview(spot.value), hint)
     return Problem(_path(spot.place), "unknown parameter for this model; sent unchanged", "", hint, warning=True)
 

@@ -194,6 +194,14 @@ def test_a_field_of_another_endpoint_is_refused_with_where_it_belongs() -> None:
     assert "omni-video takes kling-3.0-omni, kling-o1" in str(problem)
 
 
+def test_what_may_be_new_at_kling_is_refused_with_what_to_do() -> None:
+    (problem,) = ask("kling-3.0-turbo", {"prompt": "p", "settings": {"film_grain": 3}}).problems
+    assert "film_grain: no such parameter of this model, got 3" in str(problem)
+    assert "where this one is new, update aimlvideo" in str(problem)
+    (problem,) = ask("kling-3.0-turbo", {"prompt": "p", "durations": 5, "duration": 10}).problems
+    assert "update" not in str(problem)
+
+
 @for_each(("model", "refused"), [("kling-3.0", True), ("kling-v3", False)])
 def test_a_parameter_that_kling_would_leave_out_and_bill_is_refused(model: str, refused: bool) -> None:
     checked = check(VideoJob(model, id="job", prompt="waves", sond="on"), CATALOG, service=SERVICE.name)
