@@ -48,6 +48,14 @@ from tests.fakes import (
 Command = Callable[..., Result]
 
 
+class ChargingFailures(FakeService):
+    """Charges a generation that fails as one that does not."""
+
+    def _check(self, name: str) -> Answer:
+        body = json.loads(super()._check(name).body)
+        return answer(200, body | {"meta": {"usage": {"usd_spent": 0.25}}} if "error" in body else body)
+
+
 @pytest.fixture
 def service() -> FakeService:
     return FakeService(seconds=30)
@@ -349,12 +357,7 @@ def test_a_price_that_has_risen_since_the_journal_was_written_counts_when_a_fold
 def test_a_failed_generation_that_was_charged_counts_also_after_it_was_tried_again(
     command: Command, service: FakeService, tmp_path: Path
 ) -> None:
-    class Charging(FakeService):
-        def _check(self, name: str) -> Answer:
-            body = json.loads(super()._check(name).body)
-            return answer(200, body | {"meta": {"usage": {"usd_spent": 0.25}}} if "error" in body else body)
-
-    service.__class__ = Charging
+    service.__class__ = ChargingFailures
     service.broken["gen-0"] = "out of memory"
     write(tmp_path / "jobs.jsonl", "a", "b")
     assert command(*run("--max-spend", 0.6, "--max-outstanding", 1)).exit_code == 1
@@ -447,6 +450,23 @@ def test_a_failed_generation_that_a_person_names_is_fetched_where_the_service_ha
         assert done.exit_code == 0, done.output
     assert (tmp_path / "out/a.mp4").exists()
     assert len(service.accepted) == 1
+
+
+@pytest.mark.parametrize("completed", [False, True])
+def test_a_failure_that_was_billed_counts_once_also_where_a_person_adopts_it_beside_its_second_try(
+    command: Command, service: FakeService, tmp_path: Path, completed: bool
+) -> None:
+    service.__class__ = ChargingFailures
+    service.broken = {"gen-0": "out of paint"}
+    write(tmp_path / "jobs.jsonl", "a")
+    assert command(*run()).exit_code == 1
+    assert command(*run("--retry-failed")).exit_code == 0
+    if completed:
+        service.broken.clear()
+    command("adopt", "out", "gen-0")
+    command("resume", "out")
+    status = json.loads(command("status", "out", "--json").stdout)
+    assert (status["spent_usd"], len(service.accepted)) == (0.5, 2)
 
 
 # One clip ----------------------------------------------------------------------------------------------------------

@@ -80,8 +80,22 @@ class SqliteJournal(SqliteReader, Journal):
             return record
         with self.planning():
             self.plan(job)
+            progress = self._with_charge(progress)
             self.step(job, progress)
         return Record(job, progress)
+
+    def _with_charge(self, progress: Progress) -> Progress:
+        """Return an adopted generation's progress with what an earlier try of a job was charged for it, if it was one.
+
+        It counts for the new job from now on, which will be told of the same charge.
+        """
+        charge = "FROM attempts WHERE generation_id=? AND (cost_usd > 0 OR cost_units > 0)"
+        row = self._read(f"SELECT cost_usd, cost_units {charge}", (progress.generation_id,)).fetchone()
+        if row is None:
+            return progress
+        spent_here = "UPDATE attempts SET cost_usd=NULL, cost_units=NULL WHERE generation_id=?"
+        self._commits.write(spent_here, (progress.generation_id,))
+        return progress._replace(cost_usd=row[0], cost_units=row[1])
 
     def step(self, job: VideoJob, progress: Progress) -> None:
         """Write a job's progress. It survives a killed process from the event loop's next pass on.
