@@ -39,10 +39,20 @@ from aimlvideo.cli.options import (
     read_address,
 )
 from aimlvideo.cli.run_folder import LEGACY_URLS, NAMING, PLAIN_CLIPS, RunFolder
+from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.file_names import NameTemplate
 from aimlvideo.core.money.budget import checked_limit
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.journal.base import UPLOAD
+
+NO_CALLBACK_URL = (
+    "--callback is given without --callback-url, so the service is told no address: it calls only where a job's own "
+    "callback_url leads to this machine"
+)
+NO_CALLBACK = (
+    "--callback-url is given without --callback: nothing here hears the calls, and status checks are as rare as "
+    "if something did"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,11 +131,16 @@ class SharedRunOptions:
     json: Json = False
     quiet: Quiet = False
 
-    def client_options(self, service: str, *, strict: bool = False) -> ClientOptions:
-        """Return the settings of the run's client. Raises UsageError for a text that cannot be read."""
+    def client_options(self, service: str, terminal: Terminal | None = None, *, strict: bool = False) -> ClientOptions:
+        """Return the settings of the run's client; what of them is half said, the `terminal` remarks.
+
+        Raises UsageError for a text that cannot be read.
+        """
         callback = None if self.callback is None else read_address("--callback", self.callback)
         if self.callback_secret is not None and callback is None:
             raise UsageError("--callback-secret is given without --callback: expected HOST:PORT, where calls are heard")
+        if terminal is not None and (callback is None) != (self.callback_url is None):
+            terminal.remark(NO_CALLBACK_URL if self.callback_url is None else NO_CALLBACK)
         options = ServiceOptions(service=service, base_url=self.base_url, api_key=self.api_key)
         return options.client_options(
             max_outstanding=count_or_auto("--max-outstanding", self.max_outstanding),

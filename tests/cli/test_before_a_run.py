@@ -18,7 +18,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from aimlvideo.cli.app import app
+from aimlvideo.cli.run_options import SharedRunOptions
 from aimlvideo.cli.service_facts import ServiceFacts
+from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog import catalog
 from aimlvideo.core.catalog.catalog import Catalog, load_catalog
@@ -466,3 +468,20 @@ async def test_a_key_that_the_account_does_not_take_stops_the_run() -> None:
         await ServiceFacts.of(Answering(billing=401))
     with pytest.raises(Refused, match=r"does not accept the API key.*. Expected a key of this service: --api-key"):
         await ServiceFacts.of(Answering(billing=500, key=401))
+
+
+@for_each(
+    ("given", "half"),
+    [
+        ({"callback": "127.0.0.1:8080"}, "--callback is given without --callback-url"),
+        ({"callback_url": "https://me.example/calls"}, "--callback-url is given without --callback"),
+        ({"callback": "127.0.0.1:8080", "callback_url": "https://me.example/calls"}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_page_for_calls_whose_address_nobody_is_told_and_an_address_without_a_page_are_said(
+    capsys: pytest.CaptureFixture[str], given: dict[str, str], half: str
+) -> None:
+    SharedRunOptions(**given).client_options("kling", Terminal())
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.startswith(f"note: {half}") if half else not said

@@ -44,7 +44,7 @@ def resume(
         begun_with = folder.service(service)
         options = shared.as_begun(folder)
         run_options = options.run_options(folder.path, store=folder.store(place))
-        raise typer.Exit(carry_on(options.client_options(begun_with), run_options, terminal))
+        raise typer.Exit(carry_on(options.client_options(begun_with, terminal), run_options, terminal))
 
 
 def carry_on(settings: ClientOptions, options: RunOptions, terminal: Terminal, run: int | None = None) -> int:

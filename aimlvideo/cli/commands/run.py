@@ -65,7 +65,7 @@ def run(
 ) -> None:
     """Make every clip of a job file. The same command again carries on where it stopped."""
     with exit_codes(json=shared.json, quiet=shared.quiet) as terminal:
-        settings = shared.client_options(service, strict=file.strict)
+        settings = shared.client_options(service, terminal, strict=file.strict)
         settings["local_files"] = not file.no_local_files
         if dry_run:
             raise typer.Exit(check_file(jobs, settings, terminal, file, sandbox=sandbox))
