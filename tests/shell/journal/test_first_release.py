@@ -60,7 +60,7 @@ async def test_every_job_is_where_it_was(path: Path) -> None:
 
 async def test_a_new_rule_for_names_moves_no_clip_of_an_old_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = {"saved": "saved.mp4", "scene 1/sea": "scene_1_sea-d6bdf505a0.mp4", "beside": "beside-2.mp4"}
-    monkeypatch.setattr("aimlvideo.pipeline.run.file_name", lambda *_: "another-rule.mp4")
+    monkeypatch.setattr("aimlvideo.pipeline.clip_names.file_name", lambda *_: "another-rule.mp4")
     with read_journal(path) as journal:
         assert files(journal) == expected
     async with open_journal(path) as journal:
