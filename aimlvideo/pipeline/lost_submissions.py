@@ -13,7 +13,7 @@ import anyio
 
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
-from aimlvideo.core.jobs.request_ids import MAX_DENIALS, Intent, is_whole
+from aimlvideo.core.jobs.request_ids import MAX_DENIALS, is_whole
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.lost_submissions import (
     WINDOW_MARGIN,
@@ -24,7 +24,8 @@ from aimlvideo.core.lost_submissions import (
 )
 from aimlvideo.core.money.account import LogRow
 from aimlvideo.core.wires.base import Generation, LookupById, TaskList
-from aimlvideo.errors import DatabaseAway, DiskFailed, GenerationFailed, InDoubt, JournalError, Rejected, ServiceError
+from aimlvideo.errors import DatabaseAway, DiskFailed, GenerationFailed, JournalError, Rejected, ServiceError
+from aimlvideo.pipeline.doubt import Doubt
 from aimlvideo.pipeline.entry import Entry, contained
 from aimlvideo.pipeline.limiters import SlotLimiter
 from aimlvideo.pipeline.request_log import LogReader, LogReading
@@ -45,19 +46,6 @@ _OF_THE_OTHER: dict[str, Any] = {
 """What a job forgets whose generation is another one's."""
 
 
-@dataclass(eq=False, slots=True)
-class _Doubt:
-    """One lost answer, and since when this process has watched it, on the event loop's clock."""
-
-    entry: Entry
-    intent: Intent
-    watched_since: float
-    answer: str
-    """What came instead of a readable answer, in words; empty where an earlier process lost it."""
-    sent_here: bool = True
-    """Whether this process sent it, and so has watched it from its beginning."""
-
-
 @dataclass(eq=False)
 class LostSubmissions:
     """Settles doubtful entries: found ones go to `on_accepted`, those that never were accepted to `resubmit`."""
@@ -73,7 +61,7 @@ class LostSubmissions:
     """Takes a generation from the job that waits for it, where its owner is another one; returns that job."""
     accepted_sample: Record | None = None
     """A job that the service did take: shows whether it can be asked by our ids."""
-    _doubts: list[_Doubt] = field(default_factory=list)
+    _doubts: list[Doubt] = field(default_factory=list)
     _lists_our_ids: bool = False
 
     def __post_init__(self) -> None:
@@ -88,17 +76,8 @@ class LostSubmissions:
         entry.take_slot(self.slots)
         if entry.progress.stage is Stage.SUBMITTING:
             entry.step(Stage.IN_DOUBT)
-        self._doubts.append(_Doubt(entry, self._intent(entry), clock.loop(), answer, sent_here))
+        self._doubts.append(Doubt(entry, clock.loop(), answer, sent_here))
         self._added.set()
-
-    def _intent(self, entry: Entry) -> Intent:
-        """Return what is known of a submission: by the id that we made, or, where the job has its own, beside it."""
-        progress = entry.progress
-        intent = Intent.of(progress.request_id)
-        if intent.account is not None:
-            return intent
-        denials = entry.run.spec.journal.fact(_denials_of(progress.request_id))
-        return Intent(progress.account, progress.service_time, int(denials or 0))
 
     def reopen(self, entry: Entry, why: str) -> None:
         """Look for this entry's submission: the generation that its answer named is another job's."""
@@ -149,8 +128,8 @@ class LostSubmissions:
         doubt = next((one for one in self._doubts if one.entry is entry), None)
         if doubt is None or entry.ended:
             return
-        if strangeness := _not_this_one(generation, doubt, self._sent_at(doubt)):
-            log.warning("a call about job %r settles nothing: %s", entry.job.id, strangeness)
+        if why_not := doubt.why_not(generation, self.request_log.service_now()):
+            log.warning("a call about job %r settles nothing: %s", entry.job.id, why_not)
         else:
             self._apply(doubt, Outcome.ACCEPTED, generation.id)
 
@@ -160,12 +139,12 @@ class LostSubmissions:
         # them would call a submission settled that the first page could not have listed yet.
         # One that comes in meanwhile is not looked for.
         doubts = list(self._doubts)
-        ages = {doubt: self._age(doubt) for doubt in doubts}
+        ages = {doubt: doubt.age(self.request_log.service_now()) for doubt in doubts}
         overdue = any(age > self.settle_time(doubt.entry.job) for doubt, age in ages.items())
         rows, reading = await self._rows(doubts, thorough=overdue)
         # Without those whose run was left meanwhile: their journal may be closed.
         for doubt in [one for one in doubts if not one.entry.ended]:
-            gap, listed = self._search(doubt, rows[None], reading).gap(doubt.intent), rows[_request_id(doubt)]
+            gap, listed = self._search(doubt, rows[None], reading).gap(doubt.intent), rows[doubt.request_id]
             if not listed and (elsewhere := doubt.intent.other_account(self.account)):
                 # Waiting would not make it visible to this key.
                 self._apply(doubt, Outcome.UNRESOLVED, why=elsewhere)
@@ -177,7 +156,7 @@ class LostSubmissions:
                 self._take_from_others(failed, doubt.entry)
             self._apply(doubt, outcome, generation_id, AMBIGUOUS if listed and complete else gap)
 
-    def _search(self, doubt: _Doubt, nameless: list[LogRow], reading: LogReading) -> Search:
+    def _search(self, doubt: Doubt, nameless: list[LogRow], reading: LogReading) -> Search:
         """Return how well one submission was looked for."""
         entry, journal = doubt.entry, doubt.entry.run.spec.journal
         candidates = (row for row in nameless if may_be_submission(row, entry.job, doubt.intent, self.catalog()))
@@ -196,25 +175,25 @@ class LostSubmissions:
     def _give_up_after_patience(self) -> None:
         """Leave in doubt what was watched for as long as a generation is waited for."""
         for doubt in list(self._doubts):
-            if self._watched(doubt) >= (patience := doubt.entry.run.spec.patience):
+            if doubt.watched >= (patience := doubt.entry.run.spec.patience):
                 self._apply(doubt, Outcome.UNRESOLVED, why=f"the service did not show it within {patience:g} s")
 
-    def _next_lookup_in(self, doubt: _Doubt) -> float:
-        watched = self._watched(doubt)
+    def _next_lookup_in(self, doubt: Doubt) -> float:
+        watched = doubt.watched
         patience_left = max(doubt.entry.run.spec.patience - watched, 0.0)
         return min(next_lookup_after(watched, self.settle_time(doubt.entry.job)), patience_left)
 
     def _give_up_where_unreachable(self, error: Exception) -> None:
         """Leave in doubt what could not be looked up for twice its settle time."""
         for doubt in list(self._doubts):
-            if self._watched(doubt) > 2 * self.settle_time(doubt.entry.job):
+            if doubt.watched > 2 * self.settle_time(doubt.entry.job):
                 self._apply(doubt, Outcome.UNRESOLVED, why=f"{CANNOT_ASK}: {error}")
 
     async def _rows(
-        self, doubts: list[_Doubt], *, thorough: bool
+        self, doubts: list[Doubt], *, thorough: bool
     ) -> tuple[defaultdict[str | None, list[LogRow]], LogReading]:
         """Return the rows of these submissions by client request id; those that have none and may be one, by None."""
-        request_ids, catalog = set(map(_request_id, doubts)), self.catalog()
+        request_ids, catalog = {doubt.request_id for doubt in doubts}, self.catalog()
 
         def keep(row: LogRow) -> bool:
             # Any row with an id of ours, as we chose it, shows that this log has them at all; only then does the lack
@@ -224,7 +203,9 @@ class LostSubmissions:
                 return any(may_be_submission(row, doubt.entry.job, doubt.intent, catalog) for doubt in doubts)
             return row.request_id in request_ids
 
-        reading = await self.request_log.read(min(map(self._sent_at, doubts)), keep, thorough=thorough)
+        service_now = self.request_log.service_now()
+        since = min(doubt.sent_at(service_now) for doubt in doubts)
+        reading = await self.request_log.read(since, keep, thorough=thorough)
         rows: defaultdict[str | None, list[LogRow]] = defaultdict(list)
         for row in reading.rows:
             rows[row.request_id].append(row)
@@ -233,14 +214,14 @@ class LostSubmissions:
     async def _look_up_each(self, lookup: LookupById) -> None:
         """Look each up by the id that we chose; an absence counts only where the service can be asked so."""
         for doubt in list(self._doubts):
-            entry, age = doubt.entry, self._age(doubt)
+            entry, age = doubt.entry, doubt.age(self.request_log.service_now())
             generation = await self._look_up(lookup, entry.progress.request_id or "", entry.job)
             if generation is None and lookup.tasks is not None and age > self.settle_time(entry.job):
                 generation = await self._search_list(lookup.tasks, doubt)
             if entry.ended:  # its run was left meanwhile, and its journal may be closed
                 continue
-            if generation is not None and (strangeness := _not_this_one(generation, doubt, self._sent_at(doubt))):
-                self._apply(doubt, Outcome.UNRESOLVED, why=strangeness)
+            if generation is not None and (why_not := doubt.why_not(generation, self.request_log.service_now())):
+                self._apply(doubt, Outcome.UNRESOLVED, why=why_not)
             elif generation is not None:
                 self._apply(doubt, Outcome.ACCEPTED, generation.id)
             elif elsewhere := doubt.intent.other_account(self.account):
@@ -260,9 +241,9 @@ class LostSubmissions:
         except Rejected:
             return None
 
-    async def _search_list(self, tasks: TaskList, doubt: _Doubt) -> Generation | None:
+    async def _search_list(self, tasks: TaskList, doubt: Doubt) -> Generation | None:
         """Return the task that the service's list has under our id; None where it has none back to the submission."""
-        entry, since = doubt.entry, self._sent_at(doubt) - WINDOW_MARGIN
+        entry, since = doubt.entry, doubt.sent_at(self.request_log.service_now()) - WINDOW_MARGIN
         place, cursor = tasks.place_of(entry.job), None
         for _ in range(MOST_LIST_PAGES):
             try:
@@ -286,7 +267,7 @@ class LostSubmissions:
         generation = await self._look_up(lookup, sample.progress.request_id or "", sample.job)
         return generation is not None and generation.id == sample.progress.generation_id
 
-    def _apply(self, doubt: _Doubt, outcome: Outcome, generation_id: str | None = None, why: str | None = None) -> None:
+    def _apply(self, doubt: Doubt, outcome: Outcome, generation_id: str | None = None, why: str | None = None) -> None:
         entry = doubt.entry
         # A call may have settled it while the service was asked.
         if outcome is Outcome.OPEN or entry.ended or doubt not in self._doubts:
@@ -298,10 +279,10 @@ class LostSubmissions:
         with contained(entry):
             self._apply_outcome(doubt, outcome, generation_id, why)
 
-    def _apply_outcome(self, doubt: _Doubt, outcome: Outcome, generation_id: str | None, why: str | None) -> None:
+    def _apply_outcome(self, doubt: Doubt, outcome: Outcome, generation_id: str | None, why: str | None) -> None:
         entry = doubt.entry
         if outcome is Outcome.UNRESOLVED:
-            error = _in_doubt_error(entry, why or CANNOT_ASK, doubt.answer)
+            error = doubt.unresolved(why or CANNOT_ASK)
             entry.keep_reason(error)
             entry.end(error)
         elif outcome is Outcome.ACCEPTED:
@@ -312,10 +293,7 @@ class LostSubmissions:
             entry.step(Stage.FAILED, error=GenerationFailed("the service's log lists it as failed, twice, unbilled"))
             entry.end()
         else:
-            request_id = entry.progress.request_id
-            # An id of the job's own, sent again as it is: it cannot count.
-            if Intent.of(request_id).account is None:
-                entry.run.spec.journal.note(_denials_of(request_id), str(doubt.intent.denials + 1))
+            doubt.deny()
             entry.step(Stage.PLANNED)
             entry.release_slot()
             self.resubmit(entry)
@@ -364,53 +342,12 @@ class LostSubmissions:
             return False
         return ids_under_way is None or record.job.id in ids_under_way
 
-    def _watched(self, doubt: _Doubt) -> float:
-        return clock.loop() - doubt.watched_since
-
-    def _sent_at(self, doubt: _Doubt) -> float:
-        """Return when a submission was sent, by the service's clock where that is known, else the earliest possible."""
-        submitted_at, service_now = doubt.entry.progress.submitted_at or clock.wall(), self.request_log.service_now()
-        earliest = doubt.intent.earliest_moment(submitted_at)
-        if doubt.intent.sent_at is not None or not doubt.sent_here or service_now is None:
-            return earliest
-        # The service's clock was learned since: this machine's own may be years ahead of it.
-        return min(earliest, service_now - max(self._watched(doubt), clock.wall() - submitted_at))
-
-    def _age(self, doubt: _Doubt) -> float:
-        watched = self._watched(doubt)
-        if doubt.sent_here:
-            return watched
-        sent_at = doubt.entry.progress.submitted_at
-        passed_here = 0.0 if sent_at is None else clock.wall() - sent_at
-        return doubt.intent.seconds_since(watched, self.request_log.service_now(), passed_here, clock.loop())
-
 
 def _in_doubt_again(progress: Progress) -> Progress:
     """Return the progress of a job that has another one's generation: a later run looks for its own."""
     if progress.stage is Stage.SAVED:
         progress = progress.to(Stage.READY)
     return progress.to(Stage.RENDERING).to(Stage.IN_DOUBT, **_OF_THE_OTHER)
-
-
-def _not_this_one(generation: Generation, doubt: _Doubt, sent_at: float) -> str | None:
-    """Return why a generation under the id that a job chose for itself is another one's; None where it may be its own.
-
-    An id of our own making is never used twice; one that a person chose may have been, by an earlier run.
-    """
-    entry, journal = doubt.entry, doubt.entry.run.spec.journal
-    if is_whole(generation.request_id) and generation.request_id == entry.progress.request_id:
-        return None
-    if any(generation.id == attempt.generation_id for attempt in journal.attempts(entry.job.id)):
-        return f"the service shows generation {generation.id} for its id, which is of an earlier attempt of this job"
-    owner = journal.by_generation(generation.id)
-    if owner is not None and owner.job.id != entry.job.id:
-        return f"the service shows generation {generation.id} for its id, which is that of job {owner.job.id!r}"
-    if 0 < generation.created_at < sent_at - WINDOW_MARGIN:
-        return (
-            f"the service shows generation {generation.id} for its id, which is older than this submission: an earlier "
-            "run has used the id"
-        )
-    return None
 
 
 def _name_further(entry: Entry, generation_id: str | None, listed: Iterable[str | None]) -> None:
@@ -422,23 +359,3 @@ def _name_further(entry: Entry, generation_id: str | None, listed: Iterable[str 
             "fetches the others: %s",
             entry.job.id, generation_id, ", ".join(further), extra={"job": entry.job.id},
         )  # fmt: skip
-
-
-def _in_doubt_error(entry: Entry, why: str, answer: str) -> InDoubt:
-    """Return the error that tells a person why a job is left in doubt, and what to look for."""
-    request_id = entry.progress.request_id
-    lost = f"was lost ({answer})" if answer else "was lost"
-    return InDoubt(
-        f"the response to job {entry.job.id!r} {lost}; the service may have accepted it, so it will not be resubmitted "
-        f"automatically: {why}. Its client request id is {request_id}",
-        request_id=request_id,
-    )
-
-
-def _denials_of(request_id: str | None) -> str:
-    """Return the name under which a journal has how often a submission was counted as never accepted."""
-    return f"denials of {request_id}"
-
-
-def _request_id(doubt: _Doubt) -> str | None:
-    return doubt.entry.progress.request_id
