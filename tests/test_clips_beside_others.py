@@ -53,7 +53,7 @@ async def test_a_new_rule_for_names_does_not_rename_a_clip_that_was_ready_before
         async with VideoClient(KEY, sandbox.url, poll="every:0.05", journal=tmp_path / "journal.sqlite3") as client:
             video = await client.generate(JOB.model, id=JOB.id, prompt="waves")
         assert video.stage is Stage.READY
-        monkeypatch.setattr("aimlvideo.pipeline.run.file_name", lambda job_id: "another-rule.mp4")
+        monkeypatch.setattr("aimlvideo.pipeline.clip_names.file_name", lambda job_id: "another-rule.mp4")
         (tmp_path / "scene.mp4").write_bytes(b"precious")  # chosen is not saved: a stranger's file stays what it is
         first = await saved(sandbox, tmp_path)
         assert sandbox.stats()["accepted"] == 1
