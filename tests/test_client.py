@@ -326,6 +326,18 @@ async def test_a_call_that_is_stopped_names_the_clip_that_is_being_paid(
     assert "left behind at the service, and paid: 1 generation: gen-0; `client.wait(ID)` fetches one" in caplog.text
 
 
+async def test_a_client_that_is_closed_while_calls_wait_names_the_clips_that_are_being_paid(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with FakeClient(FakeService(seconds=30)) as client:
+        calls = [asyncio.create_task(client.generate(MODEL, **PARAMS)) for _ in range(2)]
+        await anyio.sleep(1)
+    for ended in await asyncio.gather(*calls, return_exceptions=True):
+        assert isinstance(ended, VideoError)
+    assert caplog.text.count("left behind at the service, and paid") == 2
+    assert all(name in caplog.text for name in ("gen-0", "gen-1"))
+
+
 async def test_a_call_that_is_stopped_and_has_a_journal_says_nothing_of_what_the_next_one_fetches(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

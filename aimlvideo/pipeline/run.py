@@ -285,6 +285,8 @@ class Run:
     def close(self, error: VideoError) -> None:
         """End every job where it is, with this error: the client is closed while others wait for it."""
         self.halt(error)
+        # Whoever waits for a single clip is given the error, which is the same for all.
+        self._name_what_is_left(entry.progress for entry in self.entries)
         for entry in list(self.entries):
             self.end(entry, error)
         self.close_input()
