@@ -5,12 +5,14 @@ from __future__ import annotations
 import builtins
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path, PurePath
 from struct import pack, unpack
+from types import NoneType
 from typing import Any, ClassVar, NamedTuple, Self
 
 from aimlvideo.core.formatting import preview
@@ -20,6 +22,8 @@ from aimlvideo.errors import DownloadFailed, GenerationFailed, InvalidJobs, Prob
 _setattr = object.__setattr__
 DEEPEST = 32
 """Levels of lists and objects in one job or one answer: no parameter of any model needs more than 6."""
+LARGEST = 2**63
+"""No service and no journal holds a number beyond it."""
 TOO_DEEP = Problem("params", f"at most {DEEPEST} levels of lists and objects", "more")
 """What is wrong with lists or objects that stand inside each other without end."""
 
@@ -54,7 +58,16 @@ class VideoJob:
     @property
     def derived(self) -> bool:
         """Whether nobody chose this job's id: it follows from the content."""
-        return self.id.startswith("job-") and self.id == self._id_of_content()
+        return self.id.startswith("job-") and (self.id == self._id_of_content() or self.id == self.earlier_id)
+
+    @property
+    def earlier_id(self) -> str | None:
+        """The id that 0.1.0 derived from this content, where it is another one: clips were bought under it."""
+        if not self.id.startswith("job-") or _is_spelt_one_way(self.params.values()):
+            return None
+        content = self.content()
+        written = _CONTENT.encode([self.model, self.params])  # as 0.1.0 did
+        return None if written == content else f"job-{_digest(written)[:12]}"
 
     def with_id(self, job_id: str) -> VideoJob:
         """Return the same job under another id."""
@@ -83,15 +96,18 @@ class VideoJob:
 
     def digest(self) -> str:
         """Return 64 hex digits that change when what is asked changes, and with nothing else."""
-        return hashlib.sha256(self.content().encode(errors="surrogatepass")).hexdigest()
+        return _digest(self.content())
 
     def content(self) -> str:
-        """Return what is asked as JSON: `[model, params]`, keys sorted; `bytes` and pictures by their hash."""
+        """Return what is asked as JSON: `[model, params]`, keys sorted; `bytes` and pictures by their hash.
+
+        A number has one spelling: in a DataFrame 5 becomes 5.0 as soon as a cell below it is empty, or numpy's own 5.
+        """
         if is_too_deep(self.params):
             raise InvalidJobs([TOO_DEEP])
-        model_and_params = [self.model, self.params]
         try:
-            return _CONTENT.encode(model_and_params)
+            params = self.params if _is_spelt_one_way(self.params.values()) else _in_one_spelling(self.params)
+            return _CONTENT.encode([self.model, params])
         except (TypeError, ValueError) as error:
             raise InvalidJobs([Problem("params", "values that JSON can hold", str(error)[:200])]) from error
 
@@ -104,6 +120,36 @@ def _text_of_id(job_id: object) -> str:
         with suppress(ValueError):  # a number of more digits than Python writes out
             return str(job_id)
     raise InvalidJobs([Problem("id", "text or a number", preview(job_id))])
+
+
+def _digest(content: str) -> str:
+    return hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()
+
+
+_SPELT_ONE_WAY = frozenset((str, int, bool, NoneType))
+
+
+def _is_spelt_one_way(values: Collection[Any]) -> bool:
+    """Tell values, as nearly all are, of which none is a number that has several spellings, or may hold one."""
+    return _SPELT_ONE_WAY.issuperset(map(type, values)) or all(
+        type(value) in _SPELT_ONE_WAY or (type(value) is list and _SPELT_ONE_WAY.issuperset(map(type, value)))
+        for value in values
+    )
+
+
+def _in_one_spelling(value: Any) -> Any:
+    """Return a value in which each whole number is an `int`, and other libraries' numbers are Python's."""
+    if type(value) in _SPELT_ONE_WAY:
+        return value
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):  # a number of numpy's, torch's and their like
+        value = value.item()
+    if isinstance(value, Decimal) and value.is_finite():
+        return int(value) if -LARGEST < value < LARGEST and value == int(value) else float(value)
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
+    if isinstance(value, Mapping):
+        return {name: _in_one_spelling(part) for name, part in value.items()}
+    return [_in_one_spelling(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _json_default(value: object) -> object:
@@ -272,8 +318,15 @@ class Record(NamedTuple):
     progress: Progress
 
 
+class _OfClient:
+    """What a result has of its client beside its fields: `dataclasses.asdict`, pandas and FastAPI copy all of those."""
+
+    __slots__ = ("_save",)
+    _save: Callable[[Result, Path], Awaitable[Path]] | None
+
+
 @dataclass(frozen=True, slots=True)
-class Result:
+class Result(_OfClient):
     """What came of a job. Moments are UTC; `cost_usd` is None where unknown, never 0.
 
     `cost_units` is the cost in the service's own units, where it says no dollars.
@@ -304,7 +357,6 @@ class Result:
     video_urls: tuple[str, ...] = ()
     paths: tuple[Path, ...] = ()
     files: tuple[str, ...] = ()
-    _save: Callable[[Result, Path], Awaitable[Path]] | None = field(default=None, repr=False, compare=False)
     html: ClassVar[Callable[[Result], str] | None] = None
     """How a notebook shows one; whoever knows notebooks says it here."""
 
@@ -320,7 +372,7 @@ class Result:
         file = progress.file if progress.stage is Stage.SAVED else None
         files = (tuple(clip.file for clip in progress.files) or (file,)) if file else ()
         paths = tuple(folder / name for name in files) if folder else ()
-        return cls(
+        result = cls(
             job=job,
             stage=progress.stage,
             generation_id=progress.generation_id,
@@ -340,8 +392,9 @@ class Result:
             video_urls=progress.video_urls or ((progress.video_url,) if progress.video_url else ()),
             paths=paths,
             files=files,
-            _save=save,
         )
+        _setattr(result, "_save", save)
+        return result
 
     @property
     def ok(self) -> bool:
@@ -366,14 +419,15 @@ class Result:
             raise UsageError(f"the path of a clip is of type {type(path).__name__}: expected text or a path")
         if isinstance(path, str) and path.endswith("/"):
             raise UsageError(f"{path} names a folder: expected the clip's file, such as clip.mp4")
-        if self._save is None:
+        save: Callable[[Result, Path], Awaitable[Path]] | None = getattr(self, "_save", None)
+        if save is None:
             why = "it came without its client, from another process or a copy" if self.ok else f"it is {self.stage}"
             raise VideoError(f"job {self.job.id!r} has no clip to save: {why}")
-        return self._save(self, Path(path))
+        return save(self, Path(path))
 
     def __reduce__(self) -> tuple[type[Result], tuple[Any, ...]]:
         """Let a result go to another process: without its client, whose connections stay here."""
-        return Result, tuple(None if one.name == "_save" else getattr(self, one.name) for one in fields(self))
+        return Result, tuple(getattr(self, one.name) for one in fields(self))
 
     def _repr_html_(self) -> str | None:
         """Return this result as a notebook shows it."""

@@ -14,6 +14,7 @@ from aimlvideo.core.jobs.job import PLAIN, VideoJob
 from aimlvideo.errors import Problem
 
 WRITABLE = "text that can be written, without halves of surrogate pairs"
+NUMBER_TEXT = re.compile(r"-?(0|[1-9]\d{0,18})(\.\d{1,17})?")
 NUMBER = "a finite number of at most 64 bits"
 """What every reader and every service can hold: a larger one is cut or refused somewhere on its way."""
 WITHOUT_NUL = "text without NUL characters"
@@ -38,9 +39,22 @@ def changed_content_problem(job_id: str, before: str, now: str) -> Problem:
 
 
 def changed_fields(before: str, now: str) -> list[str]:
-    """Return what differs between two contents of a job: `model`, and parameters, by their names."""
+    """Return what differs between two contents of a job: `model`, and parameters, by their names.
+
+    5, 5.0 and the text of a table's cell `5` are sent as the same, and so are the same clip.
+    """
     old, new = ({"model": json.loads(content)[0], **json.loads(content)[1]} for content in (before, now))
-    return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    return sorted(name for name in old.keys() | new.keys() if not _are_same(old.get(name), new.get(name)))
+
+
+def _are_same(old: object, new: object) -> bool:
+    if isinstance(old, str) is isinstance(new, str):
+        return old == new
+    return _number(old) == _number(new)
+
+
+def _number(value: object) -> object:
+    return json.loads(value) if isinstance(value, str) and NUMBER_TEXT.fullmatch(value) else value
 
 
 def unwritable_problem(job: VideoJob) -> Problem:

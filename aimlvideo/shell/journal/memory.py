@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import cached_property
 
 from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob
-from aimlvideo.core.jobs.problems import changed_content_problem, duplicate_id_problem
+from aimlvideo.core.jobs.problems import changed_content_problem, changed_fields, duplicate_id_problem
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.errors import InvalidJobs
 from aimlvideo.shell.journal.base import CopyNumbers, Journal
@@ -53,8 +53,8 @@ class InMemoryJournal(Journal):
         record = self._records.get(job.id)
         if record is None:
             record = self._records[job.id] = Record(job, Progress())
-        elif record.job.content() != job.content():
-            raise InvalidJobs([changed_content_problem(job.id, record.job.content(), job.content())])
+        elif changed_fields(before := record.job.content(), now := job.content()):
+            raise InvalidJobs([changed_content_problem(job.id, before, now)])
         elif self._runs.get(job.id) == run:
             # Twice in one run is a mistake in the file; again in a later run means "go on with it".
             raise InvalidJobs([duplicate_id_problem(job.id)])

@@ -5,6 +5,7 @@ A worker's journal, which writes the steps of many jobs, is built on it: `postgr
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from psycopg.rows import dict_row
 from aimlvideo.core.jobs.chains import parents
 from aimlvideo.core.jobs.columns import PROGRESS_COLUMNS, attempt_of, columns_of, damaged_column, progress_of
 from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob
-from aimlvideo.core.jobs.problems import changed_content_problem, duplicate_id_problem
+from aimlvideo.core.jobs.problems import changed_content_problem, changed_fields, duplicate_id_problem
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Counts
 from aimlvideo.errors import InvalidJobs, JournalError, Problem
@@ -142,6 +143,9 @@ class SyncPostgresJournal(JournalReader):
         `distinct`, a second job whose id comes from its content gets an id of its own: `ID-2`.
         """
         run = self._run if run is None else run
+        if job.derived and (earlier := job.earlier_id):
+            # Which of the two a list has cannot be asked while a file is copied into it: there it stays the earlier.
+            job = job.with_id(earlier)
         if self._planned.get(job.id) == run:
             if not (distinct and job.derived):
                 raise InvalidJobs([duplicate_id_problem(job.id)])
@@ -163,7 +167,7 @@ class SyncPostgresJournal(JournalReader):
                 return Record(job, Progress())
         before = self.db.execute(f"{ROWS} WHERE id = %s", (job.id,)).fetchone()
         assert before is not None
-        if before[2] != job.content():
+        if changed_fields(before[2], job.content()):
             raise InvalidJobs([changed_content_problem(job.id, before[2], job.content())])
         self._planned[job.id] = run
         return Record(job, record_of(before).progress)
@@ -344,12 +348,14 @@ class SyncPostgresJournal(JournalReader):
             return str(required_row(self.db.execute(CLAIM, (name, value)).fetchone(), "aimlvideo_facts")[0])
 
     def _refuse_changed(self) -> None:
-        rows = self.db.execute(
+        other_texts = (
             "SELECT id, job.asked, incoming.asked FROM incoming JOIN aimlvideo_jobs job USING (id) "
-            "WHERE job.asked <> incoming.asked LIMIT 1000"
-        ).fetchall()
-        if rows:
-            raise InvalidJobs([changed_content_problem(*row) for row in rows])
+            "WHERE job.asked <> incoming.asked"
+        )
+        with self.db.cursor("other_texts") as rows:  # they may be all of a long list, where it only spells numbers so
+            changed = (row for row in rows.execute(other_texts) if changed_fields(row[1], row[2]))
+            if problems := [changed_content_problem(*row) for row in itertools.islice(changed, 1000)]:
+                raise InvalidJobs(problems)
 
     def _all(self, which: str) -> Iterator[Record]:
         """Give jobs page by page, in the order in which they were planned: no transaction is open meanwhile."""

@@ -65,6 +65,8 @@ class SqliteJournal(SqliteReader, Journal):
 
     def plan(self, job: VideoJob, *, distinct: bool = False, run: int | None = None) -> Record:
         run = self._run if run is None else run
+        if (earlier := job.earlier_id) and job.derived and self.find(job.id) is None and self.find(earlier):
+            job = job.with_id(earlier)
         try:
             self._commits.write(PLAN, (job.id, run, self._folder(job), job.content()), later=True)
         except sqlite3.IntegrityError:
@@ -193,8 +195,8 @@ class SqliteJournal(SqliteReader, Journal):
         content_before, run_before = self._read("SELECT asked, run FROM jobs WHERE id=?", (job.id,)).fetchone()
         content = job.content()
         if content_before != content:
-            is_known = not content_before.endswith(UNKNOWN)
-            if is_known and (run_before == run or not self._may_change(job, content_before)):
+            is_other = not content_before.endswith(UNKNOWN) and changed_fields(content_before, content)
+            if is_other and (run_before == run or not self._may_change(job, content_before)):
                 raise InvalidJobs([changed_content_problem(job.id, content_before, content)])
             self._commits.write("UPDATE jobs SET asked=? WHERE id=?", (content, job.id))
         if run_before == run:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections import deque
 from datetime import UTC, datetime
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
 from typing import Any
 from uuid import UUID
 
+import numpy as np
+import pandas
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -233,6 +237,32 @@ def test_a_request_is_a_value() -> None:
     assert Request("GET", "/x") == Request("GET", "/x", (), None, {})
 
 
+@pytest.mark.parametrize("five", [5.0, Decimal(5), np.int64(5), np.int32(5), np.float32(5), np.array(5)])
+def test_a_number_is_the_same_clip_in_whatever_type_a_program_or_a_dataframe_has_it(five: Any) -> None:
+    plain = VideoJob("m", prompt="waves", duration=5, shots=[{"duration": 5}])
+    job = VideoJob("m", prompt="waves", duration=five, shots=[{"duration": five}])
+    assert (job.id, job.content()) == (plain.id, plain.content())
+    again = VideoJob.of_content(job.id, job.content())
+    assert again.params == plain.params
+    assert again.derived
+
+
+def test_numbers_that_differ_are_different_clips() -> None:
+    numbers = [5, 5.5, Decimal("5.25"), np.float32(0.1), 0.1, np.int64(6), Decimal(2**60 + 1), 2**60, True, "5", None]
+    assert len({VideoJob("m", seed=number).id for number in numbers}) == len(numbers)
+
+
+@pytest.mark.parametrize("odd", [Decimal("NaN"), Decimal("Infinity"), Decimal("1E+999999999"), float("inf")])
+def test_a_number_without_an_end_has_a_content_and_hangs_nothing(odd: Any) -> None:
+    assert VideoJob("m", seed=odd).content()
+
+
+def test_a_job_knows_the_id_that_the_first_release_derived_for_it() -> None:
+    assert VideoJob("m", prompt="x", duration=5.0).earlier_id == "job-2b168a45c5c1"
+    assert VideoJob("m", prompt="x", duration=np.int64(5)).earlier_id == "job-a1fc2dab32ee"
+    assert VideoJob("m", prompt="x", duration=5, cfg_scale=0.5, image_list=["a", "b"]).earlier_id is None
+
+
 def test_a_problem_without_a_place_is_its_words() -> None:
     assert str(Problem("", "it is wrong")) == "it is wrong"
     assert str(Problem("duration", "5 or 10", "7", "try 5", "a", "jobs.jsonl:3")) == (
@@ -245,11 +275,25 @@ def test_the_columns_of_a_journal_are_the_fields_of_a_progress_in_their_order() 
     assert Progress._fields == PROGRESS_COLUMNS
 
 
+def test_a_result_is_a_dict_and_a_row_of_pandas_without_its_client() -> None:
+    class Client:
+        def __reduce__(self) -> Any:
+            raise AssertionError("a client is not copied")
+
+        def save(self, *_: Any) -> Any: ...
+
+    result = Result.of(VideoJob("m", prompt="waves"), Progress(Stage.READY, video_url="v"), save=Client().save)
+    as_dict = dataclasses.asdict(result)
+    assert as_dict["job"]["params"] == {"prompt": "waves"}
+    assert not [name for name in as_dict if name.startswith("_")]
+    assert pandas.DataFrame([result]).loc[0, "video_url"] == "v"
+
+
 def test_saving_a_clip_that_there_is_none_of_raises_why() -> None:
     def unexpected(*_: Any) -> Any:
         raise AssertionError("nothing is fetched")
 
-    failed = Result(VideoJob("m"), Stage.FAILED, error=GenerationFailed("out of memory"), _save=unexpected)
+    failed = Result.of(VideoJob("m"), Progress(Stage.FAILED, error=GenerationFailed("out of memory")), save=unexpected)
     with pytest.raises(GenerationFailed, match="out of memory"):
         failed.save("clip.mp4")
     with pytest.raises(VideoError, match="no clip to save: it is planned"):

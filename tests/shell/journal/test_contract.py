@@ -142,6 +142,20 @@ async def test_an_id_that_stands_for_something_else_now_is_refused(opened: Opene
             journal.plan(JOB.with_params(dict(JOB.params) | {"prompt": "a dancer"}))
 
 
+async def test_a_number_that_is_spelt_another_way_is_no_other_content(journal: Journal) -> None:
+    before = {"duration": 5, "cfg_scale": "0.7", "negative_prompt": None}
+    job = VideoJob(MODEL, id="one", prompt="5", **before)
+    journal.step(journal.plan(job).job, RENDERING)
+    await journal.synced()
+    for changed in ({"duration": 5.0}, {"duration": "5"}, {"cfg_scale": 0.7}):
+        journal.begin()
+        assert journal.plan(VideoJob(MODEL, id="one", prompt="5", **before | changed)).progress == RENDERING
+    for changed in ({"duration": 5.5}, {"duration": "10"}, {"duration": True}, {"prompt": "5.0"}):
+        journal.begin()
+        with pytest.raises(InvalidJobs, match=f"{next(iter(changed))} changed"):
+            journal.plan(VideoJob(MODEL, id="one", **{"prompt": "5"} | before | changed))
+
+
 async def test_a_chosen_id_comes_once_in_each_run(journal: Journal) -> None:
     journal.plan(JOB)
     for distinct in (False, True):

@@ -73,6 +73,18 @@ async def test_who_waits_for_a_step_that_came_while_others_were_written_is_woken
     assert groups == [["first"], ["second"]]
 
 
+def test_of_a_file_that_spells_numbers_another_way_than_the_list_only_what_has_changed_is_refused(dsn: str) -> None:
+    def plan(**durations: object) -> None:
+        with open_sync_journal(dsn) as journal, journal.planning():
+            for name, duration in durations.items():
+                journal.plan(VideoJob("m", id=name, duration=duration))
+
+    plan(a=5, b="5")
+    plan(a="5", b=5.0)
+    with pytest.raises(InvalidJobs, match=r"^job 'b': duration: [^\n]*$"):
+        plan(a="5", b=10)
+
+
 def test_an_id_that_another_file_takes_meanwhile_for_another_content_is_refused(dsn: str) -> None:
     def meanwhile(new: NewJobs) -> None:
         with open_sync_journal(dsn) as other:

@@ -154,6 +154,26 @@ async def test_what_failed_and_was_not_sent_again_is_asked_about_under_another_i
     assert journal.plan(named(name, **params | changed)).progress == Progress(retry_of=retry_of)
 
 
+async def test_a_failed_job_whose_number_is_spelt_another_way_stays_failed(journal: SqliteJournal) -> None:
+    failed = RENDERING.to(Stage.FAILED, error=errors.GenerationFailed("no"))
+    journal.step(journal.plan(named("a", duration=5)).job, failed)
+    journal.begin()
+    assert journal.plan(named("a", duration=5.0)).progress.stage is Stage.FAILED
+
+
+async def test_a_clip_that_the_first_release_bought_under_another_derived_id_is_not_bought_again(
+    journal: SqliteJournal,
+) -> None:
+    job = VideoJob("m", prompt="x", duration=5.0)
+    for name in (earlier := job.earlier_id, f"{earlier}-2"):
+        journal.step(journal.plan(job.with_id(name or "")).job, RENDERING)
+    run = journal.begin()
+    records = [journal.plan(job, distinct=True, run=run) for _ in range(3)]
+    assert [record.job.id for record in records] == [earlier, f"{earlier}-2", f"{earlier}-3"]
+    assert [record.progress.stage for record in records] == [Stage.RENDERING, Stage.RENDERING, Stage.PLANNED]
+    assert journal.plan(VideoJob("m", prompt="x", duration=5), distinct=True, run=run).job.id == job.id
+
+
 async def test_another_content_under_an_id_of_the_same_run_changes_nothing(journal: SqliteJournal) -> None:
     journal.plan(named("a", prompt="waves"))
     with pytest.raises(InvalidJobs, match="prompt changed"):
