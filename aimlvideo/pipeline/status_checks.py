@@ -28,28 +28,22 @@ async def fetch_status(send: Send, wire: Wire, generation_id: str, job: VideoJob
 
     Raises the ServiceError that the answer amounts to; where no place knows it, that of the first one.
     """
-    *others, last = wire.status(generation_id, job)
+    questions = wire.status(generation_id, job)
     unknown: Rejected | None = None
-    for question in others:
+    for question in questions:
         try:
             generation = _understood(wire, await send(question), generation_id, job)
         except Rejected as error:
             if error.status != 404:
                 raise
+            # The last places are the rarest: that a gateway does not even have them says nothing of a generation.
             unknown = unknown or error
         else:
-            wire.remember(generation_id, question)
+            if len(questions) > 1:
+                wire.remember(generation_id, question)
             return generation
-    try:
-        generation = _understood(wire, await send(last), generation_id, job)
-    except Rejected as error:
-        # The last places are the rarest: that a gateway does not even have them says nothing of a generation.
-        if unknown is None or error.status != 404:
-            raise
-        raise unknown from None
-    if others:
-        wire.remember(generation_id, last)
-    return generation
+    assert unknown is not None, "a wire has a place to ask"
+    raise unknown
 
 
 async def fetch_statuses(

@@ -323,6 +323,25 @@ async def test_a_task_that_no_place_knows_is_refused_in_the_words_of_the_first_o
             await client.status("task-1")
 
 
+@for_each("number", [0, 3, -1])
+async def test_where_a_task_was_found_it_is_asked_for_from_then_on_were_it_the_last_place_of_all(number: int) -> None:
+    asked: list[str] = []
+
+    class Places(FakeGateway):
+        async def send(self, request: Request) -> Answer:
+            asked.append(request.path)
+            if request.path == places[number]:
+                return answer(200, {"code": 0, "data": {"task_id": "task-1", "task_status": "processing"}})
+            return answer(404, {"code": 1203, "message": "no such task"})
+
+    async with FakeClient(Places(), service="kling") as client:
+        places = [question.path for question in client.wire.status("task-1")]
+        assert (await client.status("task-1")).id == "task-1"
+        assert asked == [*places[:number], places[number]]
+        await client.status("task-1")
+        assert asked[-2:] == [places[number]] * 2
+
+
 class Withholding(FakeService):
     """Says of the first generation that it is completed, and never gives its clip."""
 
