@@ -120,7 +120,7 @@ def format_usd(amount: float) -> str:
 def exact_amount(dollars: float) -> str:
     """Return dollars with the digits in which prices differ: rounded to cents, what passes a limit may seem to fit."""
     cents, exact = f"{dollars:z.2f}", f"{dollars:z.4f}".rstrip("0")
-    return exact if len(exact) > len(cents) else cents
+    return max(cents, exact, key=len)
 
 
 def format_units(amount: float) -> str:

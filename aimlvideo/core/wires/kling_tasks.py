@@ -111,8 +111,9 @@ def possible_endpoints(job: VideoJob | None, service: str) -> list[Model]:
     if job is not None and job.params and (endpoint := _submission_endpoint(job, service)):
         return [endpoint]
     model = catalog.find(job.model) if job is not None and job.model else None
-    is_known = model is not None and model.endpoints and service in model.services
-    models = [model] if model is not None and is_known else [one for one in catalog if service in one.services]
+    models = [one for one in catalog if service in one.services]
+    if model is not None and model.endpoints and service in model.services:
+        models = [model]
     endpoints: dict[tuple[bool, str], Model] = {}
     for one in models:
         for name, endpoint in one.endpoints.items():
