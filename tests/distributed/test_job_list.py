@@ -105,6 +105,15 @@ async def test_jobs_are_added_all_or_none_and_never_twice(dsn: str) -> None:
         assert (await jobs.account()).jobs == {"planned": 4}
 
 
+async def test_the_same_words_twice_at_once_are_two_clips_and_given_again_they_are_those(dsn: str) -> None:
+    words = {"model": MODEL, "prompt": "p", "image_url": "https://example.com/a.png"}
+    async with JobList(dsn) as jobs:
+        first, second = await jobs.add([words, words])
+        assert second == f"{first}-2"
+        assert await jobs.add([words, words]) == [first, second]
+        assert counts(dsn) == {"planned": 2}
+
+
 async def test_every_wrong_job_is_named_at_once_by_its_place_also_where_it_has_no_id(dsn: str) -> None:
     wrong = {"model": MODEL, "prompt": "p", "image_url": "https://example.com/a.png", "duration": 7}
     async with JobList(dsn) as jobs:

@@ -129,7 +129,7 @@ async def test_a_worker_that_was_frozen_lets_go_of_what_was_taken_over_and_takes
         with open_sync_journal(dsn) as book:
             enqueue_jobs(book.db, ["two"])
         worker._last_tick -= 10
-        await worker._keep_up(queue, 0.5)
+        assert not await worker._keep_up(queue, 0.5), "it would ask again without a pause"
         assert worker.places == {}
         assert await queue_of_another.take(9)
 
@@ -202,6 +202,10 @@ async def test_what_a_worker_learns_is_shared_every_half_minute_and_not_at_its_e
             shared = SharedDurations(NOWHERE, await SharedDurations.read(queue.connection))
             known.append(round(shared.policy(JOB.model).endings))
         assert known == [0, 2, 2], "each time takes locks that all workers wait for"
+        worker.results.halt(Stopped("drained"))
+        await worker.run()
+        shared = SharedDurations(NOWHERE, await SharedDurations.read(queue.connection))
+        assert round(shared.policy(JOB.model).endings) == 3, "what it learned last is not lost"
 
 
 async def test_what_still_comes_of_a_request_is_not_written_once_another_worker_has_its_job() -> None:

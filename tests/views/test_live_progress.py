@@ -141,6 +141,19 @@ async def test_what_is_left_counts_down_without_jumps(median: float) -> None:
     assert truth[late] / 2 < shown[late] < 2.5 * truth[late]
 
 
+async def test_it_is_never_late_before_it_is_likely_however_many_jobs_come_at_once() -> None:
+    async with a_batch() as batch:
+        came(batch, 10, Progress())
+        watcher = RunWatcher(batch)
+        watcher.snapshot()
+        came(batch, 500, Progress())
+        for _ in range(9):
+            await anyio.sleep(5)
+            eta = watcher.snapshot().eta
+            assert eta is not None
+            assert eta[0] <= eta[1]
+
+
 async def test_what_is_committed_is_right_from_the_first_second() -> None:
     async with a_batch() as batch:
         batch.stats = RunStats(price=lambda job: {"a": 0.35, "b": 0.2}.get(job.model))

@@ -9,12 +9,16 @@ import anyio
 import pytest
 
 from aimlvideo.cli.commands.run import Planner
+from aimlvideo.cli.exit_codes import UNFINISHED
 from aimlvideo.cli.options import ServiceOptions
 from aimlvideo.cli.run_options import RunOptions
 from aimlvideo.cli.service_facts import NO_FACTS
+from aimlvideo.cli.session import RunSession
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.file_names import JOURNAL
-from aimlvideo.errors import JournalError
+from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.errors import JournalError, VideoError
 from aimlvideo.shell.files.job_files import JobFile
 from aimlvideo.shell.journal.sqlite import open_journal
 from tests.fakes import JOB, FakeClient, FakeService
@@ -56,3 +60,17 @@ async def test_the_journal_of_another_process_stays_when_a_command_is_refused_it
             async with planner.planned(client, NO_FACTS):
                 pass
         assert (planner.options.output / JOURNAL).exists()
+
+
+def test_a_command_that_is_interrupted_before_its_jobs_are_planned_does_not_end_as_the_runs_before_it_did(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def interrupted() -> VideoError | None:
+        async with open_journal(tmp_path / JOURNAL) as journal:
+            saved = journal.plan(VideoJob("m", id="earlier")).job
+            journal.step(saved, Progress(Stage.SAVED, file="earlier.mp4"))
+        raise KeyboardInterrupt
+
+    session = RunSession(RunOptions(output=tmp_path), Terminal(), whole_folder=False)
+    assert session.to_the_end(interrupted) == UNFINISHED
+    assert capsys.readouterr().out == "interrupted\n"

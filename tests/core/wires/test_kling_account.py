@@ -67,6 +67,7 @@ def test_the_last_page_is_known_by_what_it_says(more: dict[str, Any], cursor: st
     ("odd", "error"),
     [
         (answer({"code": 1002, "message": "no"}, 401), Refused),
+        (answer({"code": 0, "data": {"result": {"detail": []}}}, 500), Unclear),
         (answer({"code": 0, "data": {}}), Unclear),
         (answer({"code": 0, "data": {"result": {"detail": None}}}), Unclear),
         (page(ROW, next_cursor=""), Unclear),

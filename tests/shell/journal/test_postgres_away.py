@@ -122,22 +122,25 @@ async def test_whose_jobs_are_ours_is_not_asked_when_the_database_has_just_writt
     assert len(database.statements) == 1
 
 
-@for_each("place", ["_waiting", "_being_written"])
+@for_each("seconds", [0, 1], ids=["noted", "being written"])
 async def test_a_job_is_taken_when_what_was_noted_of_it_before_is_written(
-    place: str, monkeypatch: pytest.MonkeyPatch
+    seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    database, waits = Database(answers=0), []
+    database, disk_is_free = Database(answers=0), anyio.Event()
     journal = journal_of(database, "worker")
-
-    async def synced() -> None:
-        waits.append(len(database.statements))
-
-    monkeypatch.setattr(journal, "synced", synced)
-    getattr(journal, place)["one"] = SENT
-    await journal.take(["two"])
-    assert waits == []
-    await journal.take(["two", "one"])
-    assert waits == [1]
+    monkeypatch.setattr(journal, "_flush", lambda *_: disk_is_free.wait())
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(journal.write)
+        journal.step(VideoJob("m", id="one"), SENT)
+        await anyio.sleep(seconds)
+        await journal.take(["two"])
+        tasks.start_soon(journal.take, ["two", "one"])
+        await anyio.sleep(1)
+        assert len(database.statements) == 1
+        disk_is_free.set()
+        await anyio.sleep(1)
+        assert len(database.statements) == 2
+        tasks.cancel_scope.cancel()
 
 
 async def test_a_submission_that_is_replaced_while_it_cannot_be_written_is_kept() -> None:

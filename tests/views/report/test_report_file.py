@@ -10,6 +10,7 @@ import pytest
 
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.views.report.report_file import write_report
 
@@ -35,3 +36,12 @@ def test_a_page_is_written_as_its_jobs_are_read(tmp_path: Path) -> None:
     write_report(tmp_path, journal=Endless())
     assert 0 < sizes[-2000] < sizes[-1000] < sizes[-1]
     assert "job2999" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("compares", [True, False])
+def test_a_page_knows_whether_its_run_is_a_comparison(tmp_path: Path, compares: bool) -> None:
+    journal = InMemoryJournal()
+    if compares:
+        journal.note(MATRIX, "yes")
+    write_report(tmp_path, journal=journal)
+    assert f'"matrix":{str(compares).lower()}' in (tmp_path / "report.html").read_text()
