@@ -99,6 +99,17 @@ class JobQueue:
         rows = await (await self.connection.execute(renew, (ids, self._worker))).fetchall()
         return {*ids} - {one for (one,) in rows}
 
+    async def reclaim(self, places: Collection[QueueEntry]) -> None:
+        """Have again those of our places that the database has forgotten we took, and whose jobs we have begun."""
+        begun = (
+            "SELECT FROM aimlvideo_jobs WHERE id = convert_from(payload, 'UTF8') AND stage <> 'planned' AND owner = %s"
+        )
+        again = (
+            f"UPDATE {self._table} SET status = 'picked', heartbeat = now(), queue_manager_id = %s "
+            f"WHERE id = ANY(%s) AND status = 'queued' AND EXISTS ({begun})"
+        )
+        await self.connection.execute(again, (self._worker, [place.id for place in places], str(self._worker)))
+
     async def done(self, places: Sequence[QueueEntry], *, succeeded: bool) -> None:
         """Take jobs that have ended, with a clip or without, out of the queue."""
         status: JOB_STATUS = "successful" if succeeded else "exception"

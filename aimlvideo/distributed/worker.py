@@ -235,6 +235,8 @@ class Worker:
                         await self._tick(queue)
             except AWAY as error:
                 log.warning("PostgreSQL is away: %s", str(error) or NO_ANSWER)
+                # Also where it was away for a moment only: a standby that takes its place lacks the last seconds.
+                self._last_tick = -inf
                 await anyio.sleep(AGAIN)
 
     async def _tick(self, queue: JobQueue) -> None:
@@ -255,6 +257,9 @@ class Worker:
         # This process was frozen (a laptop asleep, a stopped container): others may have taken over what it believes to
         # have.
         if now - self._last_tick > idle + self.heartbeat / 3:
+            # First, and over the connection that is there: before others take what it has forgotten that we have begun.
+            await self.journal.restore(queue.connection)
+            await queue.reclaim(self.places.values())
             await self._after_silence(now)
         self._last_tick = now
         if now - self._last_heartbeat >= self.heartbeat / 4:

@@ -11,18 +11,24 @@ import anyio
 import psycopg
 import pytest
 
+from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.database_copies import DatabaseCopyCheck
 from aimlvideo.distributed.queue import enqueue_jobs
 from aimlvideo.errors import JournalError
 from aimlvideo.pipeline import download
 from aimlvideo.shell.files.object_stores import open_worker_store
+from aimlvideo.shell.journal.postgres import open_postgres_journal
+from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from aimlvideo.shell.task_groups import task_group
 from tests.distributed.test_worker_money import opened, queued, stages
 from tests.fakes import FakeDownload, FakeService
+from tests.postgres_server import OTHERS_OUT
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.real_time
 
+JOB = VideoJob("kling-video/v1.6/pro/image-to-video", id="one", prompt="p")
 BACKUP = "CREATE TABLE backup AS SELECT id, due FROM aimlvideo_jobs, aimlvideo_rate"
 PUT_BACK = """
     UPDATE aimlvideo_jobs SET stage = 'planned', request_id = NULL, generation_id = NULL, file = NULL, counts = NULL,
@@ -132,3 +138,66 @@ async def test_a_worker_under_which_an_older_copy_is_put_back_buys_nothing_more(
         with pytest.raises(JournalError, match="an older copy"):
             await put_back_meanwhile()
     assert len(service.posted_at) == 1
+
+
+FORGET = """
+    SET session_replication_role = replica;
+    UPDATE aimlvideo_jobs SET stage = 'planned', request_id = NULL, submitted_at = NULL, generation_id = NULL,
+        counts = NULL, owner = NULL;
+    UPDATE pgqueuer SET status = 'queued', queue_manager_id = NULL, heartbeat = now() - interval '1 minute';
+    UPDATE aimlvideo_account SET planned = planned + rendering, rendering = 0, outstanding = 0, committed = 0;
+"""
+"""What a standby that takes its primary's place lacks: that jobs were taken and bought, a moment ago."""
+
+
+def take_the_primarys_place(dsn: str) -> None:
+    with psycopg.connect(dsn) as db:
+        db.execute(OTHERS_OUT)
+        db.execute(FORGET)
+
+
+async def test_what_was_bought_a_moment_before_a_standby_took_over_is_not_bought_again(
+    dsn: str, tmp_path: Path, service: FakeService
+) -> None:
+    await queued(dsn, tmp_path, "a")
+    service.seconds = 2
+
+    async with opened(service, dsn, tmp_path) as worker:
+        with anyio.fail_after(PATIENCE):
+            async with task_group(wait=True) as tasks:
+                tasks.start_soon(worker.run)
+                while not worker.results.stats.stages[Stage.RENDERING]:  # noqa: ASYNC110 - nobody tells
+                    await anyio.sleep(0.02)
+                await worker.journal.synced()
+                await anyio.to_thread.run_sync(take_the_primarys_place, dsn)
+    assert (stages(dsn), len(service.posted_at)) == ({"saved": 1}, 1)
+
+
+RENDERING = Progress().to(Stage.SUBMITTING, request_id="av-1").to(Stage.RENDERING, generation_id="gen-1")
+
+
+async def test_a_step_that_a_standby_lacks_what_went_before_it_is_written_all_the_same(dsn: str) -> None:
+    with open_sync_journal(dsn) as book:
+        job = book.plan(JOB).job
+        async with open_postgres_journal(dsn, "a") as journal:
+            await journal.take(["one"])
+            journal.step(job, RENDERING)
+            await journal.synced()
+            book.db.execute(FORGET)
+            journal.step(job, RENDERING.to(Stage.READY, video_url="https://here"))
+            await journal.synced()
+        assert book.find("one") == Record(job, RENDERING.to(Stage.READY, video_url="https://here"))
+
+
+async def test_that_a_person_has_a_job_bought_again_is_nothing_that_the_database_has_forgotten(dsn: str) -> None:
+    with open_sync_journal(dsn) as book:
+        job = book.plan(JOB).job
+        lost: list[str] = []
+        async with open_postgres_journal(dsn, "a") as journal:
+            journal.lost = lost.append
+            await journal.take(["one"])
+            journal.step(job, RENDERING)
+            await journal.synced()
+            assert book.settle(Record(job, RENDERING), Progress())
+            await journal.verify()
+        assert (lost, book.find("one")) == (["one"], Record(job, Progress()))

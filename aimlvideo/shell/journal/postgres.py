@@ -11,7 +11,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from math import isfinite
 from typing import Any, NamedTuple
@@ -85,6 +85,13 @@ INTENTS = f"""
     UNION ALL SELECT id, verdict, expected, spent, committed FROM verdicts WHERE verdict <> 'admitted'
 """
 """Steps among which there are intents to buy: those that the account has no room or no money for are not written."""
+FORGOTTEN = f"""
+    UPDATE aimlvideo_jobs AS job SET {ASSIGNED}, owner = %s FROM {NEW_STEPS}
+    WHERE job.id = new.id AND job.stage = 'planned' AND job.request_id IS NULL AND {ITS_OWN_GENERATION}
+        AND NOT EXISTS (SELECT FROM aimlvideo_attempts old WHERE old.job = job.id AND old.request_id = new.request_id)
+    RETURNING job.id
+"""
+"""Writes what was begun into a database that knows nothing of it: what a person has settled is among the attempts."""
 REPLACED = f"""
     INSERT INTO aimlvideo_attempts (job, {", ".join(Attempt._fields)})
     VALUES (%s{", %s" * len(Attempt._fields)}) ON CONFLICT DO NOTHING
@@ -137,6 +144,7 @@ class PostgresJournal(SyncPostgresJournal, Journal):
         self._sample: Record | None = None
         self._pool = pool
         self._mine: set[str] = set()
+        self._known: dict[str, Progress] = {}  # how jobs of ours stood when they were read or written last
         self._waiting: dict[str, Progress] = {}
         self._being_written: dict[str, Progress] = {}
         self._replaced: list[tuple[str, Attempt]] = []
@@ -222,6 +230,7 @@ class PostgresJournal(SyncPostgresJournal, Journal):
         if unreadable := sorted({*names} - {record.job.id for record in records}):
             log.error(UNREADABLE, ", ".join(unreadable))
         self._mine.update(row[0] for row in rows)
+        self._known.update((job.id, progress) for job, progress in records)
         return records
 
     async def _read_parents(self, connection: Connection, records: list[Record]) -> list[Record]:
@@ -262,6 +271,7 @@ class PostgresJournal(SyncPostgresJournal, Journal):
         """Count jobs as ours no longer."""
         for name in ids:
             self._mine.discard(name)
+            self._known.pop(name, None)
             self._parents.pop(name, None)
 
     async def ask(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -287,13 +297,33 @@ class PostgresJournal(SyncPostgresJournal, Journal):
                     async with pooled_connection(self._pool) as connection:
                         ours = "SELECT id FROM aimlvideo_jobs WHERE id = ANY(%s) AND owner = %s"
                         rows = await (await connection.execute(ours, (names, self.owner))).fetchall()
+                        gone = set(names) - {name for (name,) in rows}
+                        gone -= await self.restore(connection, gone)
             except AWAY as error:
                 log.warning("the journal is away: %s", str(error) or NO_ANSWER)
                 await anyio.sleep(AGAIN)
                 continue
-            self._lose(set(names) - {name for (name,) in rows})
+            self._lose(gone)
             self._sure_at = began
             return
+
+    async def restore(self, connection: Connection, names: Collection[str] | None = None) -> set[str]:
+        """Write down again what the database has forgotten of jobs of ours that were begun; return which those were.
+
+        A standby that takes the place of its primary lacks the last seconds, unless it is a synchronous one: such a job
+        is planned there, in the queue, and would be bought again.
+        """
+        begun = self._known.keys() if names is None else self._known.keys() & names
+        steps = [_row(name, self._known[name], False) for name in begun if self._known[name].has_attempt]
+        if not steps:
+            return set()
+        rows = await (await connection.execute(FORGOTTEN, (self.owner, _json_text(steps)))).fetchall()
+        if rows:
+            log.warning(
+                "the database had forgotten %d jobs that were begun, as a standby may that takes its primary's place: "
+                "they are written down again", len(rows)
+            )  # fmt: skip
+        return {name for (name,) in rows}
 
     async def write(self) -> None:
         """Write what is noted, in groups, for as long as the journal is open."""
@@ -341,7 +371,6 @@ class PostgresJournal(SyncPostgresJournal, Journal):
     async def _flush(self, steps: dict[str, Progress], replaced: list[tuple[str, Attempt]]) -> None:
         began = time.monotonic()
         intents = {name: self._intents.get(name) for name, progress in steps.items() if self._buys(progress)}
-        rows = [_row(name, progress, name in intents) for name, progress in steps.items()]
         async with pooled_connection(self._pool) as connection:
             for model, dollars in list(self._new_prices.items()):
                 await connection.execute(SEE_PRICE, (_clean(model), dollars))
@@ -351,20 +380,33 @@ class PostgresJournal(SyncPostgresJournal, Journal):
             # lost.
             for name, attempt in replaced:
                 await connection.execute(REPLACED, (name, *map(_clean, attempt)))
-            # One statement, which commits itself: the row of the account is never locked while a worker is waited for.
-            if intents:
-                values = (list(intents), list(intents.values()), self.owner, _json_text(rows), self.owner)
-                done = await connection.execute(INTENTS, values)
-            else:
-                done = await connection.execute(STEPS, (_json_text(rows), self.owner, self.owner))
-            verdicts = await done.fetchall()
-        self._lose(steps.keys() - {name for name, *_ in verdicts})
+            verdicts = await self._write_steps(connection, steps, intents)
+            unwritten = steps.keys() - {name for name, *_ in verdicts}
+            if restored := await self.restore(connection, unwritten - intents.keys()):
+                verdicts += await self._write_steps(connection, {name: steps[name] for name in restored}, {})
+        refusals = {
+            name: Refusal(verdict, price, Standing(*sums)) for name, verdict, price, *sums in verdicts if verdict
+        }
+        self._known |= {name: steps[name] for name, verdict, *_ in verdicts if not verdict}
+        self._lose(unwritten - restored)
         self._sure_at = began
         for name in intents:
             self._intents.pop(name, None)
-        for name, verdict, price, spent, committed in verdicts:
-            if verdict is not None:
-                self.refused(name, Refusal(verdict, price, Standing(spent, committed)))
+        for name, refusal in refusals.items():
+            self.refused(name, refusal)
+
+    async def _write_steps(
+        self, connection: Connection, steps: Mapping[str, Progress], intents: Mapping[str, float | None]
+    ) -> list[tuple[Any, ...]]:
+        """Write steps; return a row for each that was written, and for each intent that was refused, with its verdict.
+
+        One statement, which commits itself: the row of the account is never locked while a worker is waited for.
+        """
+        rows = _json_text([_row(name, progress, name in intents) for name, progress in steps.items()])
+        if intents:
+            values = (list(intents), list(intents.values()), self.owner, rows, self.owner)
+            return await (await connection.execute(INTENTS, values)).fetchall()
+        return await (await connection.execute(STEPS, (rows, self.owner, self.owner))).fetchall()
 
     def _buys(self, progress: Progress) -> bool:
         return progress.stage is Stage.SUBMITTING and self.owner is not None
