@@ -39,8 +39,17 @@ DEFAULTS: dict[str, str | int] = {
     "tcp_user_timeout": 15000,
     "target_session_attrs": "read-write",  # after a failover the former primary counts as away
 }
-# Compiling a statement costs 200 ms where it runs for 1: the engine's estimates make PostgreSQL do so for each taking.
-SESSION = "SELECT set_config('jit', 'off', false), set_config('idle_in_transaction_session_timeout', '10s', false)"
+# What a role, a database or the environment sets otherwise would change what is read and written here: dates that none
+# can read, ids and prices that are others, steps that are lost with the server, files too long to be queued. Of jit: to
+# compile a statement costs 200 ms where it runs for 1, and the engine's estimates make PostgreSQL do so at each taking.
+SESSION = """
+    SELECT set_config(name, value, false) FROM (VALUES
+        ('jit', 'off'), ('idle_in_transaction_session_timeout', '10s'), ('statement_timeout', '0'),
+        ('transaction_timeout', '0'), ('synchronous_commit', 'on'), ('default_transaction_isolation', 'read committed'),
+        ('client_encoding', 'UTF8'), ('standard_conforming_strings', 'on'), ('DateStyle', 'ISO'),
+        ('extra_float_digits', '1')
+    ) AS ours (name, value) JOIN pg_settings USING (name) WHERE name <> 'synchronous_commit' OR setting = 'off'
+"""
 # A worker's statements read a few jobs, by an index and in its order. Statistics from when the list was short, or none,
 # make PostgreSQL read and sort all of it instead: 540 ms for a taking from a million jobs.
 BY_INDEX = "SELECT " + ", ".join(

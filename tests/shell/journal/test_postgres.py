@@ -12,6 +12,7 @@ from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import InvalidJobs
 from aimlvideo.shell.journal.postgres import PostgresJournal, open_postgres_journal
+from aimlvideo.shell.journal.postgres_connection import Database
 from aimlvideo.shell.journal.postgres_sync import NewJobs, open_sync_journal
 
 pytestmark = pytest.mark.real_time
@@ -39,6 +40,35 @@ def test_the_connection_is_not_cut_while_a_person_is_asked_about_the_price_of_a_
             journal.plan(VideoJob("m", id="one"))
         pauses.append(longest_pause())
     assert pauses == ["0", "10s"]
+
+
+OTHERS = {
+    "DateStyle": ("German", "ISO, DMY"),
+    "client_encoding": ("LATIN1", "UTF8"),
+    "standard_conforming_strings": ("off", "on"),
+    "extra_float_digits": ("-15", "1"),
+    "statement_timeout": ("90s", "0"),
+    "default_transaction_isolation": ("serializable", "read committed"),
+    "synchronous_commit": ("off", "on"),
+}
+"""What a role may be set to, and what holds for us."""
+
+
+async def test_what_a_role_is_set_to_changes_neither_what_is_written_nor_what_is_read(dsn: str) -> None:
+    chosen = (f"-c{name}%3D{value}%20" for name, (value, _) in OTHERS.items())
+    role = f"{dsn}?options={''.join(chosen)}"
+    show = "SELECT " + ", ".join(f"current_setting('{name}')" for name in OTHERS)
+    expected = [tuple(ours for _, ours in OTHERS.values())]
+    with Database(role).sync_connection() as one:
+        assert one.execute(show.encode()).fetchall() == expected
+    async with Database(role).connection() as another, Database(role).pool(1) as pool, pool.connection() as pooled:
+        assert await (await another.execute(show)).fetchall() == expected
+        assert await (await pooled.execute(show)).fetchall() == expected
+
+
+def test_that_a_commit_waits_for_a_standby_in_its_own_way_is_left_to_who_set_it(dsn: str) -> None:
+    with Database(f"{dsn}?options=-csynchronous_commit%3Dremote_apply").sync_connection() as one:
+        assert one.execute("SHOW synchronous_commit").fetchone() == ("remote_apply",)
 
 
 def test_a_single_job_is_planned_after_a_file_too(dsn: str) -> None:
