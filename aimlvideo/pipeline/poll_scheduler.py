@@ -27,6 +27,9 @@ ASKED_ALONG = 1.0
 too."""
 PARALLEL_POLLS = 128
 """Status checks in flight at most."""
+STOOD_STILL = 5.0
+"""Seconds after its moment from which on a timer shows that nothing ran here (Ctrl-Z, a paused container): so much is
+added to everybody's patience. What has finished meanwhile would be given up unasked where checks are held back then."""
 CALLBACK_SLOWDOWN = 4.0
 """How much longer the gaps are while the service calls back."""
 
@@ -203,9 +206,11 @@ class PollScheduler:
             return
         if self._alarm is not None:
             self._alarm.cancel()
-        self._alarm_at = moment
+        self._alarm_at = moment = max(moment, clock.loop())
         self._alarm = asyncio.get_running_loop().call_at(moment, self._call)
 
     def _call(self) -> None:
-        self._alarm_at = inf
+        late, self._alarm_at = clock.loop() - self._alarm_at, inf
+        if late > STOOD_STILL:
+            self._watched.postpone(late)
         self._crew.call()

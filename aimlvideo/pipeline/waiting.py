@@ -100,6 +100,11 @@ class Watched:
         if progress.request_id and not is_whole(progress.request_id):
             _remember(self._own_ids, progress.request_id, waiting.entry.job.id)
 
+    def postpone(self, seconds: float) -> None:
+        """Wait for everything by so much longer."""
+        for waiting in (one for some in self._by_id.values() for one in some):
+            waiting.deadline += seconds
+
     def waiting_for(self, generation_id: str | None) -> list[Waiting]:
         """Return all who wait for a generation."""
         return [waiting for waiting in self._by_id.get(generation_id or "", ()) if not waiting.entry.ended]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from aimlvideo.errors import OutOfPatience, Unclear
 from aimlvideo.pipeline import chains, download
 from aimlvideo.sandbox.film.scenes import sample_picture
 from aimlvideo.shell.files import video
+from tests.conftest import VirtualTimeLoop
 from tests.fakes import JOB, FakeClient, FakeService, answer, jobs, quick_downloads, run_all
 
 pytestmark = pytest.mark.usefixtures("no_threads")
@@ -55,6 +57,28 @@ async def test_a_slot_of_our_own_is_free_when_its_generation_is_given_up() -> No
         assert 880 < anyio.current_time() < 1000
     assert all(isinstance(result.error, OutOfPatience) for result in results.values())
     assert {result.stage for result in results.values()} == {Stage.RENDERING}
+
+
+async def test_the_time_in_which_this_process_stood_still_uses_up_no_patience() -> None:
+    service = FakeService(seconds=100)
+
+    async def stand_still() -> None:
+        await anyio.sleep(50)
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+        loop._jump.jumped += 3600
+        service.checks.append(answer(429, {"message": "slow down"}, retry_after="30"))
+
+    async with FakeClient(service, timeout=120) as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(stand_still)
+        results = await run_all(client, jobs(20))
+    assert all(result.ok for result in results.values()), "a pause of all checks came first"
+    service.seconds = NEVER
+    async with FakeClient(service, timeout=120) as client, anyio.create_task_group() as tasks:
+        began = anyio.current_time()
+        tasks.start_soon(stand_still)
+        await run_all(client, jobs(20))
+        assert 100 < anyio.current_time() - began - 3600 < 140, "and no more than that"
 
 
 async def test_a_download_that_does_not_end_is_given_up_and_a_later_run_brings_the_clip(
