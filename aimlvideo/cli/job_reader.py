@@ -21,7 +21,7 @@ from aimlvideo.core.jobs.chains import chain_problems, clip_seconds, parents
 from aimlvideo.core.jobs.job import Record, VideoJob
 from aimlvideo.core.jobs.request_ids import OwnIds
 from aimlvideo.core.jobs.templates import expand
-from aimlvideo.core.media import MediaLimits
+from aimlvideo.core.media_types import MediaLimits
 from aimlvideo.core.services import DEFAULT_SERVICE, service_of
 from aimlvideo.errors import InvalidJobs, Problem, UsageError
 from aimlvideo.shell.files.job_files import JobDefaults, JobFile

@@ -19,7 +19,7 @@ from aimlvideo.core.jobs.request_ids import account_fingerprint
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.limits import ConcurrencyLimit, DownloadLimit, PollBudget, RateLimiter
 from aimlvideo.core.lost_submissions import settle_seconds
-from aimlvideo.core.media import MediaLimits
+from aimlvideo.core.media_types import MediaLimits
 from aimlvideo.core.polling.policy import PollPolicy
 from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.answers import State

@@ -8,7 +8,7 @@ from contextlib import suppress
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob, texts_in
 from aimlvideo.core.jobs.request_ids import Intent
 from aimlvideo.core.jobs.stages import WITHOUT_GENERATION, Stage
-from aimlvideo.core.media import MediaLimits
+from aimlvideo.core.media_types import MediaLimits
 from aimlvideo.core.wires.answers import State
 from aimlvideo.core.wires.base import Generation, Wire
 from aimlvideo.core.wires.refusals import says_timed_out

@@ -10,7 +10,7 @@ from math import isfinite
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
-from aimlvideo.core.media import FileLimits
+from aimlvideo.core.media_types import FileLimits
 
 TYPES = frozenset({"string", "integer", "number", "boolean", "array", "object", "any"})
 MEDIA = frozenset({"image", "video", "audio", "any"})

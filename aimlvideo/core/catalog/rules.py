@@ -8,7 +8,7 @@ from typing import Any
 
 from aimlvideo.core.catalog.model import Model, Rule
 from aimlvideo.core.formatting import is_blank, preview
-from aimlvideo.core.media import MediaLimits
+from aimlvideo.core.media_types import MediaLimits
 from aimlvideo.errors import Problem
 
 Params = Mapping[str, Any]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aimlvideo.core.media import MediaLimits
+from aimlvideo.core.media_types import MediaLimits
 from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.aimlapi import BASE_URL_TAILS, AimlApi
 from aimlvideo.core.wires.aimlapi_account import BALANCE, KEY, LEDGER, LOG

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from aimlvideo.core.catalog.deprecations import Deprecation
 from aimlvideo.core.eta import Durations
 from aimlvideo.core.formatting import SecretText
-from aimlvideo.core.media import MediaLimits
+from aimlvideo.core.media_types import MediaLimits
 from aimlvideo.core.money.account import KeyLimits, ResourcePack
 from aimlvideo.core.money.pricing import Prices
 from aimlvideo.core.wires.base import (

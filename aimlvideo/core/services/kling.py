@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aimlvideo.core.media import FileLimits, MediaLimits
+from aimlvideo.core.media_types import FileLimits, MediaLimits
 from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.kling import HELPER, LOOKUP, Kling, path_below, read_callback
 from aimlvideo.core.wires.kling_tasks import ID_FIELD

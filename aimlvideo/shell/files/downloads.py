@@ -27,7 +27,7 @@ import anyio
 from yarl import URL
 
 from aimlvideo.core.links import data_of_link, resolve_link, same_origin
-from aimlvideo.core.media import is_video
+from aimlvideo.core.media_types import is_video
 from aimlvideo.core.mp4_boxes import is_led_by_its_index, is_surely_cut_mp4, is_whole_mp4
 from aimlvideo.core.service_clock import retry_after
 from aimlvideo.core.wires.http import Request

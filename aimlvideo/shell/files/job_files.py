@@ -26,7 +26,7 @@ from typing import Any, BinaryIO
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.media import PICTURE_ENDINGS
+from aimlvideo.core.media_types import PICTURE_ENDINGS
 from aimlvideo.errors import InvalidJobs, Problem, SettingsError
 from aimlvideo.shell.files.json_jobs import SNIFFED, Line, looks_like_json, read_json, read_json_lines
 from aimlvideo.shell.files.tables import PROMPT_HEADERS, Table, TableJob

@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.media import FileLimits, MediaLimits, media_type, media_type_name
+from aimlvideo.core.media_types import FileLimits, MediaLimits, media_type, media_type_name
 from aimlvideo.errors import Problem, UsageError
 
 HEAD = 64

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.media import FileLimits, is_video, media_type
+from aimlvideo.core.media_types import FileLimits, is_video, media_type
 from aimlvideo.core.services import service_of
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.files import media
