@@ -362,7 +362,9 @@ def _unknown(spot: _Spot, *, strict: bool, is_left_out: bool) -> Problem:
     nearest = _nearest(str(spot.place[-1]), tuple(spot.siblings))
     hint = f"did you mean {nearest}?" if nearest else "aimlvideo models MODEL lists what there is"
     if is_left_out and not nearest:
-        hint += ". Kling bills a clip without what it does not know: where this one is new, update aimlvideo with pip"
+        hint += (
+            ". The service bills a clip without what it does not know: where this one is new, update aimlvideo with pip"
+        )
     if strict or is_left_out:
         return Problem(_path(spot.place), "no such parameter of this model", preview(spot.value), hint)
     return Problem(_path(spot.place), "unknown parameter for this model; sent unchanged", "", hint, warning=True)
