@@ -301,6 +301,8 @@ class VideoClient:
         raise SettingsError("a client cannot be copied or sent to another process: open one there, from its settings")
 
     async def __aexit__(self, *error: Any) -> bool | None:
+        if self._stack is not None and not self._loop.is_closed():
+            _ = self._opened  # in another loop than its own it stays open, to be closed there
         stack, self._stack = self._stack, None
         if stack:
             # Runs first: they hold the pipeline, which the stack closes next.

@@ -645,6 +645,21 @@ def test_a_client_of_another_event_loop_is_refused_and_never_waited_for() -> Non
         loop.close()
 
 
+def test_results_and_a_client_of_another_event_loop_are_neither_read_nor_closed_there() -> None:
+    client, loop = FakeClient(FakeService(seconds=0.1), poll="every:0.1"), asyncio.new_event_loop()
+    loop.run_until_complete(client.__aenter__())
+    block = client.run(jobs(1))
+    results = loop.run_until_complete(block.__aenter__())
+    with pytest.raises(UsageError, match="in another event loop"):
+        asyncio.run(asyncio.wait_for(anext(results), 1))
+    with pytest.raises(SettingsError, match="in another event loop"):
+        asyncio.run(client.__aexit__(None, None, None))
+    assert loop.run_until_complete(anext(results)).ok
+    loop.run_until_complete(block.__aexit__(None, None, None))
+    loop.run_until_complete(client.__aexit__(None, None, None))
+    loop.close()
+
+
 async def test_a_client_that_is_not_open_says_so_whatever_it_is_asked() -> None:
     client = FakeClient(FakeService())
     for call in (lambda: client.generate(MODEL, prompt="waves"), lambda: client.status("gen-0"), client.read_log):

@@ -42,6 +42,10 @@ ALL_READ = (
     "these results were read to their end before, and each is given once: keep them in a list where they are needed "
     "again, as in `[result async for result in results]`"
 )
+OTHER_LOOP = (
+    "these results are read in another event loop than the one in which their run was opened: open the client and the "
+    "run, and read its results, in one loop (in one `asyncio.run(main())`, say)"
+)
 BY_FOR = "results come while they are waited for: read them by `async for result in results:`"
 MOST_NAMED = 20
 """Ids that one line of the log names at most."""
@@ -79,6 +83,7 @@ class Run:
         self.held_back = 0  # planned jobs that wait for other jobs' clips
         self.shared = False  # whether other runs have moved jobs of the same journal while this one went on
         self._bought = 0
+        self._loop = asyncio.get_running_loop()
         self._room_changed = asyncio.Event()  # wakes whoever waits, when something was taken, settled or given up
         self._results: deque[tuple[Result, bool]] = deque()  # and whether each counts as bought until it is taken
         self._result_ready = asyncio.Event()
@@ -130,6 +135,8 @@ class Run:
             if self.closed or (self.input_exhausted and not self.entries):
                 self._all_read = True
                 raise StopAsyncIteration
+            if asyncio.get_running_loop() is not self._loop:  # which nothing of this run would ever wake
+                raise UsageError(OTHER_LOOP)
             # One wake-up for all that ends until the reader looks: it takes the rest without waiting.
             self._result_ready.clear()
             await self._result_ready.wait()
