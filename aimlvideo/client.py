@@ -427,7 +427,9 @@ class VideoClient:
         A call ends nothing by itself: the service is asked with our own key before anything counts.
         """
         check_argument("body", body, bytes | str | Mapping, "the call's body: bytes, text or a dict")
-        if hasattr(headers, "items"):  # those of Flask, Quart and Python's own server are no mappings
+        if headers is not None and hasattr(
+            headers, "items"
+        ):  # those of Flask, Quart and Python's own server are no mappings
             headers = dict(headers.items())
         check_argument("headers", headers, Mapping | None, "the call's headers, as a dict")
         for name, value in (headers or {}).items():
@@ -610,6 +612,8 @@ class VideoClient:
             raise SettingsError(f"output is of type {type(output).__name__}: expected the name of a folder")
         if str(output).strip() == "":
             raise SettingsError("output is empty: expected the name of a folder, or None")
+        if isinstance(output, PathLike) and is_remote(str(output)):
+            output = str(output)  # what makes a local path of it is a copy in a cache, as `cloudpathlib` keeps one
         own_store = await ObjectStore.opened(output) if isinstance(output, str) and is_remote(output) else None
         folder = None if output is None else checked_folder(own_store.staging if own_store else Path(output))
         if folder and not self._journal:

@@ -10,6 +10,8 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import SettingsError
 
 MOMENTS = ("submitted_at", "completed_at", "saved_at")
+AMOUNTS = ("cost_usd", "cost_units")
+"""Columns of floats, NaN where unknown: of Nones alone pandas makes objects, which cannot be rounded."""
 
 
 def to_frame(results: Iterable[Result]) -> Any:
@@ -27,6 +29,8 @@ def to_frame(results: Iterable[Result]) -> Any:
     usual = Result(VideoJob(""), Stage.PLANNED).row()
     names = dict.fromkeys([*usual, *(name for row in rows for name in row if name != "prompt"), "prompt"])
     frame = pandas.DataFrame(rows, columns=[*names])
+    for name in {*AMOUNTS} & {*frame.columns}:
+        frame[name] = frame[name].astype("float64")
     for name in MOMENTS:
         frame[name] = pandas.to_datetime(frame[name], utc=True, format="ISO8601")
     frame["seconds"] = (frame["completed_at"] - frame["submitted_at"]).dt.total_seconds()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import AbstractAsyncContextManager, nullcontext
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -492,6 +493,24 @@ async def test_a_clip_that_was_saved_into_a_store_is_not_fetched_again(monkeypat
             results = await run_all(client, jobs(2), output="memory://clips/saved")
             assert all(result.ok for result in results.values())
     assert sorted(fetched) == ["job0.mp4", "job1.mp4"]
+
+
+async def test_a_path_of_a_library_for_object_stores_is_the_store_and_not_the_library_s_cache(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class CloudPath(PathLike[str]):
+        def __fspath__(self) -> str:
+            return str(tmp_path / "cache")
+
+        def __str__(self) -> str:
+            return "memory://clips/cloud"
+
+    monkeypatch.setattr(MemoryFileSystem, "store", {})
+    monkeypatch.setattr(MemoryFileSystem, "pseudo_dirs", [""])
+    async with FakeClient(FakeService()) as client:
+        await run_all(client, jobs(1), output=CloudPath())
+    assert "/clips/cloud/job0.mp4" in MemoryFileSystem.store
+    assert not (tmp_path / "cache").exists()
 
 
 async def killed_retry(service: FakeService, folder: Path, left: Any, charged: float | None = None) -> None:

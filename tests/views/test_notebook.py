@@ -100,6 +100,8 @@ def test_a_frame_has_a_row_for_each_result_and_real_moments() -> None:
     charged = to_frame([Result(VideoJob("m", id="a", prompt="p"), Stage.READY, cost_units=3.5)])
     assert charged.loc[0, "cost_units"] == 3.5
     assert [*charged.columns[-3:]] == ["cost_units", "prompt", "seconds"]
+    for some in (frame, charged, to_frame([])):
+        assert some["cost_usd"].round(2).dtype == "float64"
 
 
 def test_nothing_here_runs_outside_a_notebook() -> None:
