@@ -23,6 +23,7 @@ from pgqueuer.queries import SyncQueries
 from pgqueuer.types import JOB_STATUS, JobId, QueueEntrypoint, QueueManagerId
 
 from aimlvideo.shell.journal.postgres_connection import BY_INDEX, Connection, Database
+from aimlvideo.shell.journal.postgres_schema import CATCH_UP, catch_up
 
 CLIPS = QueueEntrypoint("aimlvideo")
 QueueEntry = Job
@@ -68,6 +69,12 @@ class JobQueue:
             await self._queries.upgrade()
         else:
             await self._queries.install()
+
+    async def catch_up(self) -> None:
+        """Have new rows get new numbers also where the database has changed hands; as `catch_up` of the tables does."""
+        tables = self._queries.qbe.qualified
+        await self.connection.execute(CATCH_UP)
+        await self.connection.execute(catch_up(**{tables.queue_table: "id", tables.queue_table_log: "id"}))
 
     async def take(self, most: int) -> dict[str, QueueEntry]:
         """Make up to `most` waiting jobs ours; return their places in the queue."""
@@ -196,6 +203,7 @@ def enqueue_jobs(
     """
     queries = SyncQueries(SyncPsycopgDriver(connection))
     table = queries.qbq.qualified.queue_table
+    connection.execute(catch_up(**{table: "id", queries.qbq.qualified.queue_table_log: "id"}))
     added, waiting = 0, iter(names)
     while chunk := list(islice(waiting, CHUNK)):
         count = len(chunk)

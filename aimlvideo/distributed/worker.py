@@ -231,6 +231,7 @@ class Worker:
                 async with JobQueue.open(self.dsn, self.registry.worker, self.heartbeat) as queue:
                     queue.connection.add_notify_handler(self._on_notify)
                     await queue.connection.execute(f"LISTEN {NEWS}")
+                    await queue.catch_up()
                     while True:
                         await self._tick(queue)
             except AWAY as error:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import anyio
 import psycopg
@@ -14,14 +15,14 @@ import pytest
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.database_copies import DatabaseCopyCheck
-from aimlvideo.distributed.queue import enqueue_jobs
+from aimlvideo.distributed.queue import JobQueue, enqueue_jobs
 from aimlvideo.errors import JournalError
 from aimlvideo.pipeline import download
 from aimlvideo.shell.files.object_stores import open_worker_store
 from aimlvideo.shell.journal.postgres import open_postgres_journal
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from aimlvideo.shell.task_groups import task_group
-from tests.distributed.test_worker_money import opened, queued, stages
+from tests.distributed.test_worker_money import opened, queued, stages, work_off
 from tests.fakes import FakeDownload, FakeService
 from tests.postgres_server import OTHERS_OUT
 from tests.waiting import PATIENCE
@@ -201,3 +202,56 @@ async def test_that_a_person_has_a_job_bought_again_is_nothing_that_the_database
             assert book.settle(Record(job, RENDERING), Progress())
             await journal.verify()
         assert (lost, book.find("one")) == (["one"], Record(job, Progress()))
+
+
+NUMBERS_LOST = """
+    SELECT setval(pg_get_serial_sequence(name, number), 1, false) FROM (VALUES
+        ('aimlvideo_jobs', 'seq'), ('aimlvideo_attempts', 'seq'), ('pgqueuer', 'id'), ('pgqueuer_log', 'id')
+    ) AS tables (name, number)
+"""
+"""What a copy by logical replication lacks: which numbers its rows have."""
+
+
+def lose_numbers(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as db:
+        db.execute(NUMBERS_LOST)
+
+
+async def test_new_jobs_are_queued_in_a_copy_that_lacks_the_numbers_of_its_rows(
+    dsn: str, tmp_path: Path, service: FakeService
+) -> None:
+    await queued(dsn, tmp_path, "ab")
+    lose_numbers(dsn)
+    await queued(dsn, tmp_path, "abcd")
+    lose_numbers(dsn)
+    await work_off(service, dsn, tmp_path)
+    assert stages(dsn) == {"saved": 4}
+
+
+async def test_a_worker_whose_database_lost_its_numbers_keeps_the_ids_of_earlier_attempts(dsn: str) -> None:
+    with open_sync_journal(dsn) as book:
+        job = book.plan(JOB).job
+        for attempt in ("av-1", "av-2"):
+            begun = book.find("one")
+            assert begun is not None
+            assert book.settle(begun, Progress().to(Stage.SUBMITTING, request_id=attempt))
+        lose_numbers(dsn)
+        async with JobQueue.open(dsn, uuid4()) as queue:
+            await queue.catch_up()
+        assert book.settle(Record(job, Progress().to(Stage.SUBMITTING, request_id="av-2")), Progress())
+        assert [attempt.request_id for attempt in book.attempts("one")] == ["av-1", "av-2"]
+
+
+def test_a_job_that_cannot_be_written_is_not_said_to_be_queued(dsn: str) -> None:
+    def plan(name: str) -> None:
+        with book.planning():
+            book.plan(JOB.with_id(name))
+
+    with open_sync_journal(dsn) as book:
+        plan("one")
+        lose_numbers(dsn)
+        with pytest.raises(JournalError, match="duplicate key"):
+            plan("two")
+        lose_numbers(dsn)
+        with pytest.raises(JournalError, match="duplicate key"):
+            book.plan(JOB.with_id("three"))

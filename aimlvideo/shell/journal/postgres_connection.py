@@ -111,8 +111,11 @@ class Database(NamedTuple):
         process = _serving_process(connection)
         if process == connection.info.backend_pid:
             return
-        with psycopg.connect(self._conninfo(), autocommit=True) as other:
-            is_lent = _serving_process(other) == process or _serving_process(connection) != process
+        # At once: one that lends them in turn gives the same one again after a round.
+        is_lent = _serving_process(connection) != process
+        if not is_lent:
+            with psycopg.connect(self._conninfo(), autocommit=True) as other:
+                is_lent = _serving_process(other) == process
         if is_lent:
             raise SettingsError(
                 "the database is reached by a pooler that lends a connection for one transaction (as pgbouncer does "
@@ -138,7 +141,8 @@ class Database(NamedTuple):
             connection = await psycopg.AsyncConnection.connect(self._conninfo(), autocommit=True)
         try:
             await connection.execute(SESSION)
-            yield connection
+            with _changed_tables():
+                yield connection
         finally:
             with anyio.CancelScope(shield=True):
                 await connection.close()
@@ -191,13 +195,23 @@ def _serving_process(connection: psycopg.Connection[Any]) -> int:
 
 @asynccontextmanager
 async def pooled_connection(pool: AsyncConnectionPool) -> AsyncIterator[Connection]:
-    """Give a connection of a pool; one to a server that has become read-only is not used again."""
-    async with pool.connection() as connection:
-        try:
-            yield connection
-        except psycopg.errors.ReadOnlySqlTransaction:
-            await connection.close()
-            raise
+    """Give a connection of a pool; one whose server has become read-only, or its tables others, is not used again."""
+    with _changed_tables():
+        async with pool.connection() as connection:
+            try:
+                yield connection
+            except (psycopg.errors.ReadOnlySqlTransaction, psycopg.errors.FeatureNotSupported):
+                await connection.close()
+                raise
+
+
+@contextmanager
+def _changed_tables() -> Iterator[None]:
+    """Have a connection whose prepared statements know its tables as they were count as one that is gone."""
+    try:
+        yield
+    except psycopg.errors.FeatureNotSupported as error:
+        raise psycopg.OperationalError(f"its tables were changed meanwhile ({error})") from error
 
 
 @contextmanager

@@ -7,6 +7,7 @@ which stage and for how much money. A trigger keeps it in the transaction of eac
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -385,6 +386,23 @@ MIGRATIONS = (
     RETRIES,
 )
 """The statements that bring a database from each version of our tables to the next. What others have had stays."""
+
+
+def catch_up(**columns: str) -> bytes:
+    """Return the statement that brings on the numbers of tables, each with their column, where they lag behind.
+
+    Logical replication, as of a provider's blue/green switch-over, carries rows and not their sequences: new rows would
+    have the numbers of others.
+    """
+    tables = " UNION ALL ".join(
+        f"SELECT pg_get_serial_sequence('{table}', '{column}')::regclass, (SELECT max({column}) FROM {table})"
+        for table, column in columns.items()
+    )
+    behind = "newest > coalesce(pg_sequence_last_value(numbers), 0)"
+    return f"SELECT setval(numbers, newest) FROM ({tables}) AS tables (numbers, newest) WHERE {behind}".encode()
+
+
+CATCH_UP = catch_up(aimlvideo_jobs="seq", aimlvideo_attempts="seq")
 LOCK = "SELECT pg_advisory_lock(16706379)"
 FOUND = "SELECT value FROM aimlvideo_facts WHERE name = 'schema'"
 # What a service says may be in any language, and would end each worker that writes it down.
@@ -443,3 +461,5 @@ def check_tables(db: psycopg.Connection[Any]) -> None:
             f"the tables in this database have version {version}, expected {len(MIGRATIONS)}: stop the workers, "
             "run `aimlvideo db init`, then start them again"
         )
+    with postgres_errors(), suppress(psycopg.errors.InsufficientPrivilege):  # who may only look has nothing to number
+        db.execute(CATCH_UP)

@@ -128,7 +128,7 @@ class SyncPostgresJournal(JournalReader):
             also(NewJobs(count, dollars, unpriced, self._rows("SELECT id FROM incoming ORDER BY position")))
             written = self.db.execute(
                 "INSERT INTO aimlvideo_jobs (id, folder, asked, parents, price) "
-                "SELECT id, folder, asked, parents, price FROM incoming ORDER BY position ON CONFLICT DO NOTHING"
+                "SELECT id, folder, asked, parents, price FROM incoming ORDER BY position ON CONFLICT (id) DO NOTHING"
             )
             # Another file was queued while this one was read, or a person was asked.
             if written.rowcount < count:
@@ -160,7 +160,8 @@ class SyncPostgresJournal(JournalReader):
             return Record(job, Progress())
         with postgres_errors():
             insert = (
-                "INSERT INTO aimlvideo_jobs (id, folder, asked, parents) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING"
+                "INSERT INTO aimlvideo_jobs (id, folder, asked, parents) VALUES (%s, %s, %s, %s) "
+                "ON CONFLICT (id) DO NOTHING"
             )
             if self.db.execute(insert, row).rowcount:
                 self._planned[job.id] = run

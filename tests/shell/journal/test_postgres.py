@@ -12,7 +12,7 @@ from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import InvalidJobs
 from aimlvideo.shell.journal.postgres import PostgresJournal, open_postgres_journal
-from aimlvideo.shell.journal.postgres_connection import Database
+from aimlvideo.shell.journal.postgres_connection import AWAY, Connection, Database, pooled_connection
 from aimlvideo.shell.journal.postgres_sync import NewJobs, open_sync_journal
 
 pytestmark = pytest.mark.real_time
@@ -69,6 +69,29 @@ async def test_what_a_role_is_set_to_changes_neither_what_is_written_nor_what_is
 def test_that_a_commit_waits_for_a_standby_in_its_own_way_is_left_to_who_set_it(dsn: str) -> None:
     with Database(f"{dsn}?options=-csynchronous_commit%3Dremote_apply").sync_connection() as one:
         assert one.execute("SHOW synchronous_commit").fetchone() == ("remote_apply",)
+
+
+async def change_a_table(connection: Connection) -> None:
+    """Ask for all columns so often that the statement is prepared, and once more when there is another one."""
+    await connection.execute("CREATE TEMP TABLE changed AS SELECT 1 AS one")
+    for _ in range(connection.prepare_threshold or 0):
+        await connection.execute("SELECT * FROM changed")
+    await connection.execute("SELECT * FROM changed")
+    # As another process does it: psycopg would see it in its own.
+    await connection.execute("DO 'BEGIN ALTER TABLE changed ADD COLUMN two integer; END'")
+    await connection.execute("SELECT * FROM changed")
+
+
+async def test_a_worker_whose_tables_get_another_column_connects_again_and_does_not_end(dsn: str) -> None:
+    with pytest.raises(AWAY, match="its tables were changed meanwhile"):
+        async with Database(dsn).connection() as connection:
+            await change_a_table(connection)
+    async with Database(dsn).pool(1) as pool:
+        with pytest.raises(AWAY, match="its tables were changed meanwhile"):
+            async with pooled_connection(pool) as first:
+                await change_a_table(first)
+        async with pooled_connection(pool) as second:
+            assert second is not first
 
 
 def test_a_single_job_is_planned_after_a_file_too(dsn: str) -> None:

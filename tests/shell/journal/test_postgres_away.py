@@ -277,6 +277,32 @@ def test_a_pooler_is_refused_where_it_lends_its_connections_for_one_transaction(
         assert not lent
 
 
+@dataclass
+class LentInTurn(Pooled):
+    """A connection through a pooler that has so many, and gives the next one to each question."""
+
+    def execute(self, statement: str) -> Pooled:
+        self.answers = self.processes[0]
+        self.processes.append(self.processes.pop(0))
+        return self
+
+    def __enter__(self) -> Pooled:
+        return self.execute("SHOW transaction_read_only")  # libpq asks
+
+    def fetchall(self) -> list[tuple[int]]:
+        return [(self.answers,)]
+
+
+@for_each("processes", [[7, 8], [7, 8, 9], [7, 8, 9, 10]])
+def test_a_pooler_that_lends_its_connections_in_turn_is_refused_however_many_it_has(
+    monkeypatch: pytest.MonkeyPatch, processes: list[int]
+) -> None:
+    monkeypatch.setattr(psycopg, "connect", lambda *_, **__: LentInTurn(processes))
+    database = postgres_connection.Database("postgresql://pooler/clips")
+    with pytest.raises(SettingsError, match="pool_mode = session"), database.sync_connection():
+        pass
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [
