@@ -427,10 +427,8 @@ class VideoClient:
         A call ends nothing by itself: the service is asked with our own key before anything counts.
         """
         check_argument("body", body, bytes | str | Mapping, "the call's body: bytes, text or a dict")
-        if headers is not None and hasattr(
-            headers, "items"
-        ):  # those of Flask, Quart and Python's own server are no mappings
-            headers = dict(headers.items())
+        # Those of Flask, Quart and Python's own server are no mappings.
+        headers = dict(headers.items()) if headers is not None and hasattr(headers, "items") else headers
         check_argument("headers", headers, Mapping | None, "the call's headers, as a dict")
         for name, value in (headers or {}).items():
             # As bytes, as servers hold them: no signature would be found, and each call turned away.

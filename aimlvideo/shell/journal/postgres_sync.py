@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -65,8 +65,12 @@ class NewJobs:
 class SyncPostgresJournal(JournalReader):
     """The jobs of one database, over one connection that blocks: for CLI commands."""
 
-    def __init__(self, connect: Callable[[], psycopg.Connection[Any]]) -> None:
-        self._connect = connect
+    def __init__(
+        self,
+        connect: Callable[[], psycopg.Connection[Any]],
+        connect_beside: Callable[[], psycopg.Connection[Any]] | None = None,
+    ) -> None:
+        self._connect, self._connect_beside = connect, connect_beside or connect
         self._open_db: psycopg.Connection[Any] | None = None
         self._run = 1
         self._planned: dict[str, int] = {}  # the run that planned each id here: runs end with their process
@@ -81,6 +85,11 @@ class SyncPostgresJournal(JournalReader):
         if self._open_db is None or self._open_db.closed:
             self._open_db = self._connect()
         return self._open_db
+
+    @cached_property
+    def _beside(self) -> psycopg.Connection[Any]:
+        """Another connection, for questions while a file is copied into the list over the first one."""
+        return self._connect_beside()
 
     def begin(self) -> int:
         """Begin another run, and number it: what it plans may have been planned before, by any other run."""
@@ -143,9 +152,7 @@ class SyncPostgresJournal(JournalReader):
         `distinct`, a second job whose id comes from its content gets an id of its own: `ID-2`.
         """
         run = self._run if run is None else run
-        if job.derived and (earlier := job.earlier_id):
-            # Which of the two a list has cannot be asked while a file is copied into it: there it stays the earlier.
-            job = job.with_id(earlier)
+        job = self._as_known(job)
         if self._planned.get(job.id) == run:
             if not (distinct and job.derived):
                 raise InvalidJobs([duplicate_id_problem(job.id)])
@@ -172,6 +179,15 @@ class SyncPostgresJournal(JournalReader):
             raise InvalidJobs([changed_content_problem(job.id, before[2], job.content())])
         self._planned[job.id] = run
         return Record(job, record_of(before).progress)
+
+    def _as_known(self, job: VideoJob) -> VideoJob:
+        """Return a job under the id that 0.1.0 derived for it, where the list has it under that."""
+        if (earlier := job.earlier_id) is None or not job.derived:
+            return job
+        db = self.db if self._copy is None else self._beside
+        with postgres_errors():
+            known = db.execute("SELECT id FROM aimlvideo_jobs WHERE id = ANY(%s)", ([job.id, earlier],)).fetchall()
+        return job.with_id(earlier) if known == [(earlier,)] else job
 
     def open_jobs(self, *, retry_failed: bool = False, run: int | None = None) -> Iterator[Record]:
         yield from self._all(BEGUN)
@@ -382,9 +398,10 @@ class SyncPostgresJournal(JournalReader):
 @contextmanager
 def open_sync_journal(dsn: str) -> Iterator[SyncPostgresJournal]:
     """Give the jobs of a database, for planning and reading. Raises JournalError where there are none."""
-    with Database(dsn).sync_connection() as db:
+    database = Database(dsn)
+    with database.sync_connection() as db, ExitStack() as beside:
         check_tables(db)
-        yield SyncPostgresJournal(lambda: db)
+        yield SyncPostgresJournal(lambda: db, lambda: beside.enter_context(database.sync_connection()))
 
 
 def record_of(row: Sequence[Any]) -> Record:

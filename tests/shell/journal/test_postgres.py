@@ -138,6 +138,19 @@ def test_of_a_file_that_spells_numbers_another_way_than_the_list_only_what_has_c
         plan(a="5", b=10)
 
 
+def test_a_clip_that_the_first_release_queued_under_another_derived_id_is_not_queued_again(dsn: str) -> None:
+    old, new = (VideoJob("m", prompt=prompt, duration=5.0) for prompt in ("old", "new"))
+    with open_sync_journal(dsn) as journal:
+        journal.plan(old.with_id(old.earlier_id or ""))
+        journal.begin()
+        with journal.planning():
+            ids = [journal.plan(job, distinct=True).job.id for job in (old, new, VideoJob("m", prompt="x", duration=5))]
+        assert ids[:2] == [old.earlier_id, new.id]
+        assert [job.id for job, _ in journal.all_jobs()] == ids
+        journal.begin()
+        assert [journal.plan(job).job.id for job in (old, new)] == ids[:2]
+
+
 def test_an_id_that_another_file_takes_meanwhile_for_another_content_is_refused(dsn: str) -> None:
     def meanwhile(new: NewJobs) -> None:
         with open_sync_journal(dsn) as other:
