@@ -42,6 +42,7 @@ from aimlvideo.cli.run_folder import LEGACY_URLS, NAMING, PLAIN_CLIPS, RunFolder
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.file_names import NameTemplate
 from aimlvideo.core.money.budget import checked_limit
+from aimlvideo.core.services import service_of
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.journal.base import UPLOAD
 
@@ -139,7 +140,8 @@ class SharedRunOptions:
         callback = None if self.callback is None else read_address("--callback", self.callback)
         if self.callback_secret is not None and callback is None:
             raise UsageError("--callback-secret is given without --callback: expected HOST:PORT, where calls are heard")
-        if terminal is not None and (callback is None) != (self.callback_url is None):
+        is_half_said = (callback is None) != (self.callback_url is None)
+        if terminal is not None and is_half_said and service_of(service).read_callback:
             terminal.remark(NO_CALLBACK_URL if self.callback_url is None else NO_CALLBACK)
         options = ServiceOptions(service=service, base_url=self.base_url, api_key=self.api_key)
         return options.client_options(

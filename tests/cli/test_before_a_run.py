@@ -485,3 +485,5 @@ def test_a_page_for_calls_whose_address_nobody_is_told_and_an_address_without_a_
     SharedRunOptions(**given).client_options("kling", Terminal())
     said = " ".join(capsys.readouterr().err.split())
     assert said.startswith(f"note: {half}") if half else not said
+    SharedRunOptions(**given).client_options("aimlapi", Terminal())
+    assert not capsys.readouterr().err, "it calls nobody, which is said of both"
