@@ -62,7 +62,7 @@ class _SeenJobs:
 
     def __contains__(self, job_id: str) -> bool:
         number = self._numbers.get(hash(job_id))
-        return number is not None and not self._seconds[number] < 0
+        return number is not None and self._seconds[number] != -1.0
 
     def seconds(self, job_id: str) -> float | None:
         """Return how long a job's clip will be; None where nobody knows, or nothing is known of the job."""

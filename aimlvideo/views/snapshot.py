@@ -228,7 +228,7 @@ class RunWatcher:
         for model in self.planned:
             stats.of(VideoJob(model))
         for model, counted in stats.models.items():
-            age = max(0.0, now - counted.start_sum / counted.outstanding) if counted.outstanding else 0.0
+            age = max(0.0, now * counted.outstanding - counted.start_sum) / max(1, counted.outstanding)
             coming = max(0, self.planned.get(model, 0) - counted.entered_planned)
             # What a run does not submit any more is not waited for.
             planned = counted.planned + coming if self.run.halted is None else 0

@@ -6,6 +6,7 @@ import json
 import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
@@ -14,8 +15,6 @@ from aimlvideo.core.jobs.job import DEEPEST, is_too_deep
 MOST_VALUES = 500_000
 """Lists, objects and their parts in one answer: Python takes 50 times their bytes. The longest list has a tenth."""
 BOMS_UTF16 = (BOM_UTF16_BE, BOM_UTF16_LE)
-LONGEST_NUMBER = 4300
-"""Digits of a number that Python reads; a longer one is none."""
 MOST_WORDS = 300
 """Letters of an answer that is shown as it came."""
 WEB_PAGE = "a web page"
@@ -118,7 +117,10 @@ def _decoded(text: str) -> Any:
 
 
 def _number(digits: str) -> int | None:
-    return int(digits) if len(digits) <= LONGEST_NUMBER else None
+    """Return a number; None for one of thousands of digits, which Python refuses to read."""
+    with suppress(ValueError):
+        return int(digits)
+    return None
 
 
 _STRICT, _LENIENT = json.JSONDecoder(), json.JSONDecoder(parse_int=_number)

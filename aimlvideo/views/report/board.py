@@ -262,7 +262,7 @@ class Board:
         missed = [*self._changes(since), _event("outlook", {"line": self._status_line()})]
         if self._is_over:
             missed.append(_event("over", {}))
-        outlet, news = anyio.create_memory_object_stream[bytes](max(MAX_EVENTS_BEHIND, 2 * len(missed)))
+        outlet, news = anyio.create_memory_object_stream[bytes](len(missed) + MAX_EVENTS_BEHIND)
         for event in missed:
             outlet.send_nowait(event)
         self._readers.add(outlet)
@@ -306,4 +306,4 @@ def _event(name: str, content: Any, number: int | None = None) -> bytes:
 def _number(request: web.Request) -> int:
     """Return the number of the last change that a reader has seen."""
     text = request.headers.get("Last-Event-ID") or request.query.get("after", "0")
-    return int(text) if text.isdecimal() and len(text) < 19 else 0
+    return int(text[:19]) if text.isdecimal() else 0
