@@ -15,6 +15,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from aimlvideo.cli.app import _Commands, _normalized, app
+from aimlvideo.settings import Settings
 from tests.cases import for_each
 
 COMMANDS = tuple(_Commands.listed)
@@ -43,6 +44,17 @@ def test_every_option_says_in_a_sentence_what_it_does(param: Any) -> None:
     assert text[0].isupper() or text[0] in "`-" or re.match(r"\w+[_.]", text), text
     assert text.endswith("."), text
     assert not re.search(r"\(\)|the same\b|TODO|\.\. ", text), text
+
+
+@for_each("param", [*options()])
+def test_who_leaves_an_option_out_has_what_a_program_has_that_leaves_the_setting_out(param: Any) -> None:
+    setting = Settings.__dataclass_fields__.get(param.name)
+    assert setting is None or param.default in (None, "auto") or str(param.default) == str(setting.default)
+
+
+@for_each("param", [param for param in options() if getattr(param.values[0], "is_flag", False)])
+def test_no_flag_is_set_by_itself(param: Any) -> None:
+    assert not param.default
 
 
 @for_each("name", COMMANDS)

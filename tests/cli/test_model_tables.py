@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
+from aimlvideo.cli.commands.check import _show
 from aimlvideo.cli.commands.models import _change_rows
 from aimlvideo.cli.cost_estimate import CheckSummary, Tally
 from aimlvideo.cli.model_tables import ModelFilter, _price_of, example_line, model_page
 from aimlvideo.cli.service_facts import ServiceFacts
+from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.catalog.validation import check
-from aimlvideo.core.eta import Durations
+from aimlvideo.core.eta import Durations, Estimate
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.money.pricing import Prices, Pricing
 from aimlvideo.core.wires.aimlapi_models import _read_prices
@@ -174,6 +176,34 @@ def test_a_balance_surely_does_surely_does_not_or_nobody_knows(
 ) -> None:
     found = replace(summary((V3, {})), balance=balance, dollars=dollars, unquoted=unquoted)
     assert found.enough is verdict
+
+
+@for_each(("price", "balance", "said"), [
+    (1.0, 2.0, "balance: 2.00 USD, sufficient"),
+    (1.0, 0.25, "balance: 0.25 USD, not sufficient"),
+    (None, 2.0, "balance: 2.00 USD, unknown: some prices are missing"),
+])  # fmt: skip
+def test_a_check_says_whether_the_balance_is_sufficient(
+    price: float | None, balance: float, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs = [(V3, {}), (V3, {}), *([] if price else [("veo2", {})])]
+    _show(replace(summary(*jobs), balance=balance), ServiceFacts(), Terminal())
+    shown = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert said in shown
+    assert f"{V3} 2 1.00" in shown
+    assert ("veo2 1 unknown 1" in shown) is (price is None)
+    assert any(line.endswith("; no timing data for veo2") for line in shown) is (price is None)
+
+
+@for_each(
+    ("seconds", "said"),
+    [(119, "119 s"), (120, "2 min"), (7199, "120 min"), (7200, "2.0 h"), (3 * 86400, "72.0 h"), (4 * 86400, "4 days")],
+)
+def test_how_long_a_file_takes_is_said_in_one_unit(
+    seconds: float, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _show(replace(summary((V3, {})), estimate=Estimate(seconds, 60 * 86400)), ServiceFacts(), Terminal())
+    assert f"about {said} (up to 60 days)\n" in capsys.readouterr().out
 
 
 def test_without_prices_or_balance_nothing_is_said_to_cost_nothing() -> None:

@@ -130,6 +130,16 @@ def test_it_is_said_how_many_jobs_have_a_place_now_that_had_none(
     ]
 
 
+def test_it_is_said_how_many_failed_jobs_are_queued_again(
+    dsn: str, file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fail(dsn)
+    for _ in range(2):
+        SharedJobs(dsn, Terminal()).queue(file, ReaderOptions(), retry_failed=True)
+    said = [line for line in capsys.readouterr().out.splitlines() if "queued" in line]
+    assert said == ["1 job queued", "0 jobs queued"]
+
+
 async def test_a_job_that_is_paid_and_whose_place_in_the_queue_is_gone_gets_one_from_where_it_is_taken_over(
     dsn: str, file: str
 ) -> None:

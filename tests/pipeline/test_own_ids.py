@@ -236,6 +236,21 @@ async def test_a_call_that_prepares_a_job_is_a_method_of_the_client(service: str
     assert faces == {"session_id": "s-1", "face_data": [{"face_id": "0"}]}
 
 
+async def test_a_call_that_prepares_a_job_is_sent_four_times_where_nobody_takes_it() -> None:
+    class Away(FakeGateway):
+        sent = 0
+
+        async def send(self, request: Request) -> Answer:
+            self.sent += 1
+            raise Unavailable("connection refused")
+
+    service = Away()
+    async with FakeClient(service, service="kling") as client:
+        with pytest.raises(Unavailable, match="refused"):
+            await client.helper("identify-face", video_url="https://a.example/a.mp4")
+    assert service.sent == 4
+
+
 @for_each(("error", "sent"), [(Unclear("reset"), 1), (Unavailable("refused"), 2)], ids=str)
 async def test_a_call_that_prepares_a_job_is_sent_again_only_where_it_was_surely_not_answered(
     error: ServiceError, sent: int

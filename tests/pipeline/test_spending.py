@@ -14,6 +14,7 @@ from aimlvideo import Stage, VideoJob
 from aimlvideo.cli.run_summary import RunSummary
 from aimlvideo.core.jobs.job import Progress, Record
 from aimlvideo.core.money.budget import Budget, Spending
+from aimlvideo.core.money.pricing import Price, Pricing
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.errors import GenerationFailed, LinkDead, OverBudget, Unclear
 from aimlvideo.pipeline import download
@@ -23,7 +24,7 @@ from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.views.report.job_json import job_cards
 from aimlvideo.views.snapshot import RunWatcher
 from tests.cases import for_each
-from tests.fakes import JOB, DeadDownload, FakeClient, FakeService, answer, jobs, quick_downloads, run_all
+from tests.fakes import JOB, MODEL, DeadDownload, FakeClient, FakeService, answer, jobs, quick_downloads, run_all
 
 pytestmark = pytest.mark.usefixtures("no_threads")
 
@@ -33,6 +34,15 @@ class PricedClient(FakeClient):
 
     def price(self, job: VideoJob) -> float | None:
         return 0.25
+
+
+async def test_by_a_price_list_that_was_read_before_jobs_are_priced_and_outstanding_ones_are_committed() -> None:
+    async with FakeClient(FakeService(seconds=60)) as client:
+        client.use_prices({MODEL: Pricing((Price(0.5, "generation"),))})
+        assert client.price(VideoJob(**JOB)) == 0.5
+        async with client.run(jobs(3)) as run:
+            await anyio.sleep(30)
+            assert RunWatcher(run).snapshot().committed == 1.5
 
 
 class Silent(FakeService):

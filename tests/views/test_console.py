@@ -60,6 +60,22 @@ def test_names_that_people_copy_stay_in_one_piece(monkeypatch: pytest.MonkeyPatc
     assert sorted(letters) == sorted("developermodeltakessecondsprice" + "".join("".join(row).split()))
 
 
+def test_the_block_has_the_colours_of_the_terminal_s_own_palette() -> None:
+    text = io.StringIO()
+    console = Console(file=text, width=80, force_terminal=True, color_system="truecolor", _environ={})
+    console.print(_run_panel(SNAPSHOT, 80))
+    assert "\x1b[32m━" in text.getvalue()
+    assert "\x1b[38;2;" not in text.getvalue()
+
+
+def test_nothing_in_a_line_is_coloured_for_being_a_number(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    Screen().line("3 of 4 saved, '0.35 USD'", "saved:", "green")
+    assert capsys.readouterr().out == "\x1b[32msaved:\x1b[0m 3 of 4 saved, '0.35 USD'\n"
+
+
 def test_a_stage_that_no_job_is_in_is_not_named() -> None:
     shown = "\n".join(rendered(80, _run_panel(SNAPSHOT._replace(stages={Stage.SAVED: 3, Stage.FAILED: 1}), 80)))
     assert "saved 3   " in shown

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -34,6 +35,7 @@ from aimlvideo.pipeline.run import Run
 from aimlvideo.pipeline.run_spec import RunSpec
 from aimlvideo.shell import clock
 from aimlvideo.shell.journal.memory import InMemoryJournal
+from aimlvideo.views import notebook
 from aimlvideo.views.console import Screen
 from aimlvideo.views.live_progress import live_progress
 from aimlvideo.views.notebook import _update
@@ -82,6 +84,22 @@ async def test_a_table_that_the_page_of_a_notebook_takes_no_more_ends_no_run(cap
         run.tasks.start_soon(_update, RunWatcher(run), closed)
         assert [result.ok async for result in run] == [True, True]
     assert "the run goes on without it" in caplog.text
+
+
+async def test_in_a_notebook_a_run_is_a_table_that_ends_with_all_its_clips(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+
+    def display(table: str, *, display_id: bool) -> Any:
+        shown.append(table)
+        return SimpleNamespace(update=shown.append) if display_id else None
+
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel="a kernel")))
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(HTML=str, display=display))
+    async with FakeClient(FakeService()) as client, client.run(jobs(2)) as run:
+        with notebook.progress(run):
+            assert [result.ok async for result in run] == [True, True]
+    assert len(shown) > 2
+    assert "<td>2 of 2</td>" in shown[-1]
 
 
 async def test_a_look_tells_stages_money_and_the_end() -> None:

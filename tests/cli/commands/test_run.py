@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -10,7 +11,7 @@ import pytest
 
 from aimlvideo.cli.commands.run import Planner
 from aimlvideo.cli.exit_codes import UNFINISHED
-from aimlvideo.cli.options import ServiceOptions
+from aimlvideo.cli.options import JobFileOptions, ServiceOptions
 from aimlvideo.cli.run_options import RunOptions
 from aimlvideo.cli.service_facts import NO_FACTS
 from aimlvideo.cli.session import RunSession
@@ -18,6 +19,7 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.errors import JournalError, VideoError
 from aimlvideo.shell.files.job_files import JobFile
 from aimlvideo.shell.journal.sqlite import open_journal
@@ -51,6 +53,16 @@ async def test_a_folder_that_was_there_keeps_its_files_and_gets_no_empty_journal
     (planner.options.output / "notes.txt").touch()
     await interrupted(planner)
     assert [path.name for path in planner.options.output.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("matrix", [True, False])
+async def test_the_page_of_a_run_is_to_compare_the_clips_of_a_matrix(planner: Planner, matrix: bool) -> None:
+    lists = {"matrix": {"duration": [5, 10]}} if matrix else {}
+    Path(planner.file.name).write_text(json.dumps({**JOB, "id": "a", **lists}))
+    asked = replace(planner, reading=JobFileOptions(matrix=matrix))
+    async with FakeClient(FakeService()) as client, asked.planned(client, NO_FACTS) as journal:
+        assert (journal.fact(MATRIX) is not None) is matrix
+        assert journal.counts() == {"planned": 2 if matrix else 1}
 
 
 async def test_the_journal_of_another_process_stays_when_a_command_is_refused_it(planner: Planner) -> None:

@@ -53,6 +53,20 @@ def test_a_submission_in_every_published_shape_names_its_task(body: Any) -> None
     assert accepted.state in (State.QUEUED, State.RENDERING)
 
 
+@for_each(
+    ("body", "reason"),
+    [
+        ({"message": "no face was found", "fail_reason": "https://files.example.com/a.mp4"}, "no face was found"),
+        ({"message": "no face was found", "fail_reason": "success"}, "no face was found"),
+        ({"message": "the task was found", "code": 0, "fail_reason": "success"}, "no reason given"),
+    ],
+)
+def test_a_task_s_own_message_says_why_it_failed_and_that_of_the_request_does_not(
+    body: dict[str, Any], reason: str
+) -> None:
+    assert WIRE.parse_status(answer({"task_id": "t", "status": "failed", **body}), "t").error == reason
+
+
 NEW_API_ERRORS: list[tuple[str, int, str, type[ServiceError]]] = [
     ("task_not_exist", 400, "task_not_exist", Rejected),
     ("fail_to_fetch_task", 400, "upstream said no", Rejected),
@@ -81,6 +95,7 @@ def test_an_error_word_of_new_api_is_a_refusal_or_a_doubt(
     assert type(caught.value) is kind
     shown = json.loads(message)["message"] if message.startswith("{") else message
     assert shown in str(caught.value)
+    assert "{" not in str(caught.value)
 
 
 @for_each(

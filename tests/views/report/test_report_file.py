@@ -12,7 +12,8 @@ from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.shell.journal.memory import InMemoryJournal
-from aimlvideo.views.report.report_file import write_report
+from aimlvideo.views.report import report_file
+from aimlvideo.views.report.report_file import _posters, write_report
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a pipe with a name")
@@ -36,6 +37,14 @@ def test_a_page_is_written_as_its_jobs_are_read(tmp_path: Path) -> None:
     write_report(tmp_path, journal=Endless())
     assert 0 < sizes[-2000] < sizes[-1000] < sizes[-1]
     assert "job2999" in (tmp_path / "report.html").read_text()
+
+
+def test_the_more_clips_a_page_has_the_smaller_are_their_posters(monkeypatch: pytest.MonkeyPatch) -> None:
+    sides = []
+    monkeypatch.setattr(report_file, "_make_posters", lambda clips, side, patience: sides.append(side) or [])
+    for clips in (0, 1, 400, 1600, 6000):
+        _posters(Path(), {f"{number}.mp4:9": f"{number}.mp4" for number in range(clips)}, {})
+    assert sides == [480, 480, 480, 240, 128]
 
 
 @pytest.mark.parametrize("compares", [True, False])
