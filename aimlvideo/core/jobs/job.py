@@ -63,11 +63,17 @@ class VideoJob:
     @property
     def earlier_id(self) -> str | None:
         """The id that 0.1.0 derived from this content, where it is another one: clips were bought under it."""
-        if not self.id.startswith("job-") or _is_spelt_one_way(self.params.values()):
+        earlier = self.earlier_content if self.id.startswith("job-") else None
+        return None if earlier is None else f"job-{_digest(earlier)[:12]}"
+
+    @property
+    def earlier_content(self) -> str | None:
+        """What `content` was in 0.1.0, where it is another text: journals have it."""
+        if _is_spelt_one_way(self.params.values()):
             return None
         content = self.content()
-        written = _CONTENT.encode([self.model, self.params])  # as 0.1.0 did
-        return None if written == content else f"job-{_digest(written)[:12]}"
+        written = _CONTENT.encode([self.model, self.params])
+        return None if written == content else written
 
     def with_id(self, job_id: str) -> VideoJob:
         """Return the same job under another id."""

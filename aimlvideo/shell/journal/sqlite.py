@@ -195,7 +195,8 @@ class SqliteJournal(SqliteReader, Journal):
         content_before, run_before = self._read("SELECT asked, run FROM jobs WHERE id=?", (job.id,)).fetchone()
         content = job.content()
         if content_before != content:
-            is_other = not content_before.endswith(UNKNOWN) and changed_fields(content_before, content)
+            is_same = content_before.endswith(UNKNOWN) or content_before == job.earlier_content
+            is_other = not is_same and changed_fields(content_before, content)
             if is_other and (run_before == run or not self._may_change(job, content_before)):
                 raise InvalidJobs([changed_content_problem(job.id, content_before, content)])
             self._commits.write("UPDATE jobs SET asked=? WHERE id=?", (content, job.id))

@@ -15,6 +15,7 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
+import numpy as np
 import pytest
 
 from aimlvideo import errors
@@ -172,6 +173,19 @@ async def test_a_clip_that_the_first_release_bought_under_another_derived_id_is_
     assert [record.job.id for record in records] == [earlier, f"{earlier}-2", f"{earlier}-3"]
     assert [record.progress.stage for record in records] == [Stage.RENDERING, Stage.RENDERING, Stage.PLANNED]
     assert journal.plan(VideoJob("m", prompt="x", duration=5), distinct=True, run=run).job.id == job.id
+
+
+@for_each("name", ["chosen", None])
+async def test_a_number_that_the_first_release_kept_as_a_hash_is_the_same_clip(
+    journal: SqliteJournal, name: str | None
+) -> None:
+    job = VideoJob("m", id=name, duration=np.int64(5))
+    earlier = job.earlier_id or job.id
+    journal.step(journal.plan(job.with_id(earlier)).job, RENDERING)
+    journal._commits.write("UPDATE jobs SET asked=? WHERE id=?", (job.earlier_content, earlier))
+    journal.begin()
+    assert journal.plan(job, distinct=True).progress.stage is Stage.RENDERING
+    assert journal.find(earlier) == Record(VideoJob("m", id=earlier, duration=5), RENDERING)
 
 
 async def test_another_content_under_an_id_of_the_same_run_changes_nothing(journal: SqliteJournal) -> None:
