@@ -198,7 +198,8 @@ def _common(
     handler = logging.StreamHandler()
     handler.setFormatter(_PrintableFormatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     logging.basicConfig(handlers=[handler])
-    logging.getLogger("aimlvideo").setLevel(log.upper() if log else logging.ERROR)
+    for name in ("aimlvideo", "psycopg.pool"):
+        logging.getLogger(name).setLevel(log.upper() if log else logging.ERROR)
 
 
 class _PrintableFormatter(logging.Formatter):

@@ -339,7 +339,8 @@ async def _say_progress(worker: Worker, terminal: Terminal) -> None:
 
 def _of_this_worker(worker: Worker) -> str:
     stages = worker.results.stats.stages
-    return f"{stages[Stage.SAVED]} saved, {stages[Stage.FAILED]} failed, {len(worker.places)} in hand"
+    away = f"; PostgreSQL is away ({' '.join(worker.away.split())})" if worker.away else ""
+    return f"{stages[Stage.SAVED]} saved, {stages[Stage.FAILED]} failed, {len(worker.places)} in hand{away}"
 
 
 def _of_all(account: Account) -> str:

@@ -157,7 +157,7 @@ class JobList:
         await anyio.to_thread.run_sync(self._check)
         self._catalog: Catalog = known_catalog()
         async with AsyncExitStack() as stack:
-            pool = await stack.enter_async_context(Database(self._dsn).pool(size=4))
+            pool = await stack.enter_async_context(Database(self._dsn).pool(size=4, checked=True))
             # Here and not before: another task may have opened it meanwhile.
             if self._stack is not None:
                 raise SettingsError("this job list is open already: expected one `async with`, around all that uses it")

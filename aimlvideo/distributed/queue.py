@@ -173,14 +173,20 @@ class JobQueue:
     async def is_empty(self) -> bool:
         """Tell whether no job is in the queue that a worker has or can begin."""
         # Where only postponed ones are left, what they wait for is in no queue: a person has to settle it.
-        begins = f"SELECT EXISTS (SELECT FROM {self._table} WHERE status <> 'queued' OR priority >= 0)"
-        row = await (await self.connection.execute(begins)).fetchone()
+        begins = "entrypoint = %s AND (status <> 'queued' OR priority >= 0)"
+        row = await (
+            await self.connection.execute(f"SELECT EXISTS (SELECT FROM {self._table} WHERE {begins})", (CLIPS,))
+        ).fetchone()
         return row == (False,)
 
     async def compact_log(self) -> None:
-        """Fold the engine's own log, which has some rows for each job, into its statistics, and empty it."""
+        """Fold the engine's own log, which has some rows for each job, into its statistics, and take ours out of it.
+
+        An application may use the engine in the same database, for other jobs.
+        """
         await self._queries.aggregate_logs()
-        await self.connection.execute(f"DELETE FROM {self._queries.qbe.qualified.queue_table_log} WHERE aggregated")
+        ours = f"DELETE FROM {self._queries.qbe.qualified.queue_table_log} WHERE aggregated AND entrypoint = %s"
+        await self.connection.execute(ours, (CLIPS,))
 
 
 def enqueue_stranded(connection: psycopg.Connection[Any], names: Sequence[str]) -> int:

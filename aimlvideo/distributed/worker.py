@@ -104,6 +104,8 @@ class Worker:
     on_result: Callable[[Result], None] = lambda result: None
     places: dict[str, QueueEntry] = field(default_factory=dict)
     workers: int = 1
+    away: str = ""
+    """Why PostgreSQL is away, while it is."""
     _ending: dict[str, tuple[QueueEntry, _Handback]] = field(default_factory=dict)
     _fed: dict[str, Record] = field(default_factory=dict)
     _last_heartbeat: float = -inf
@@ -235,7 +237,8 @@ class Worker:
                     while True:
                         await self._tick(queue)
             except AWAY as error:
-                log.warning("PostgreSQL is away: %s", str(error) or NO_ANSWER)
+                self.away = str(error) or NO_ANSWER
+                log.warning("PostgreSQL is away: %s", self.away)
                 # Also where it was away for a moment only: a standby that takes its place lacks the last seconds.
                 self._last_tick = -inf
                 await anyio.sleep(AGAIN)
@@ -246,6 +249,7 @@ class Worker:
         # A connection that died without a word would hang until TCP gives up, while others take our jobs over.
         with anyio.fail_after(STALLED):
             full = await self._keep_up(queue, idle)
+        self.away = ""
         if not full:
             with anyio.move_on_after(idle):
                 await self._news.wait()

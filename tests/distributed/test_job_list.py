@@ -13,6 +13,7 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
+import psycopg
 import pytest
 from aiohttp import ClientSession, web
 
@@ -23,6 +24,7 @@ from aimlvideo.shell.journal.base import SERVICE
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from tests.cases import for_each
 from tests.distributed.test_worker import MODEL, counts, job
+from tests.postgres_server import OTHERS_OUT
 from tests.waiting import PATIENCE
 
 pytestmark = [pytest.mark.long, pytest.mark.real_time]
@@ -292,3 +294,14 @@ async def test_what_is_no_id_of_a_job_is_said_to_be_none_and_is_no_fault_of_the_
         for wrong in (None, 5, b"job0"):
             with pytest.raises(UsageError, match="expected a model's id, a VideoJob, a dict, or a list of jobs"):
                 await jobs.add(wrong)  # type: ignore[call-overload]
+
+
+async def test_connections_that_were_cut_while_nobody_asked_are_no_reason_for_not_answering(dsn: str) -> None:
+    async with JobList(dsn) as jobs:
+        name = await jobs.add(job(0))
+        assert await jobs.status(name)
+        async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as db:
+            await db.execute(OTHERS_OUT)
+        found = await jobs.status(name)
+        assert found is not None
+        assert found.stage is Stage.PLANNED

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.distributed.queue import JobQueue, enqueue_jobs
+from aimlvideo.distributed.queue import CLIPS, JobQueue, enqueue_jobs
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from tests.distributed.test_fencing import plan
 
@@ -72,3 +72,18 @@ async def test_a_worker_changes_nothing_of_the_places_that_are_another_s_now(two
         assert await ours.heartbeat_for(places) == {place.id for place in places}
         await ours.release()
         assert await theirs.heartbeat_for([*taken.values()]) == set()
+
+
+async def test_what_an_application_has_in_the_same_queue_is_neither_waited_for_nor_taken_away(dsn: str) -> None:
+    theirs = (
+        "INSERT INTO pgqueuer (priority, entrypoint, status, execute_after) VALUES (0, 'their mail', 'queued', now())"
+    )
+    log = "INSERT INTO pgqueuer_log (job_id, status, entrypoint, priority) VALUES (1, 'successful', %s, 0)"
+    async with JobQueue.open(dsn, uuid4()) as queue:
+        await queue.connection.execute(theirs)
+        assert await queue.is_empty()
+        for entrypoint in ("their mail", CLIPS):
+            await queue.connection.execute(log, (entrypoint,))
+        await queue.compact_log()
+        left = await (await queue.connection.execute("SELECT entrypoint FROM pgqueuer_log")).fetchall()
+        assert left == [("their mail",)]

@@ -13,7 +13,7 @@ import anyio
 import pytest
 from psycopg import OperationalError
 
-from aimlvideo.cli.shared_jobs import SharedJobs
+from aimlvideo.cli.shared_jobs import SharedJobs, _of_this_worker
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
@@ -393,3 +393,14 @@ async def test_who_waits_for_money_takes_nothing_until_something_is_settled_or_n
         assert worker._must_wait_for_money(), "it was refused again"
         account.outstanding = 0
         assert not worker._must_wait_for_money(), "nothing will settle: the limit is reached"
+
+
+@pytest.mark.real_time
+async def test_a_worker_says_that_its_database_is_away_and_why() -> None:
+    async with a_worker(Journal()) as worker:
+        worker.dsn, worker.registry = "postgresql://127.0.0.1:1/clips", WorkerRegistry(uuid4(), "here:1")
+        with anyio.move_on_after(0.3):
+            await worker._keep_queue()
+        assert "0 in hand; PostgreSQL is away (connection failed:" in _of_this_worker(worker)
+        worker.away = ""
+        assert _of_this_worker(worker).endswith("0 in hand")

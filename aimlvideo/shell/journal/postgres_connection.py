@@ -58,6 +58,7 @@ BY_INDEX = "SELECT " + ", ".join(
 WRONG = re.compile(
     r"authentication failed|no password supplied|does not exist|no pg_hba.conf entry|permission denied"
     r"|invalid \w+ value|invalid port number|bad value for|definition of service|could not match \d+ port"
+    r"|does not support SSL|certificate verify failed|channel binding required|not permitted to log in|no such database"
 )
 
 
@@ -148,8 +149,8 @@ class Database(NamedTuple):
                 await connection.close()
 
     @asynccontextmanager
-    async def pool(self, size: int) -> AsyncIterator[AsyncConnectionPool]:
-        """Give a pool of connections, closed on leaving."""
+    async def pool(self, size: int, *, checked: bool = False) -> AsyncIterator[AsyncConnectionPool]:
+        """Give a pool of connections, closed on leaving. Those that may be idle for long are `checked` first."""
 
         async def configure(connection: Connection) -> None:
             await connection.execute(SESSION)
@@ -157,7 +158,7 @@ class Database(NamedTuple):
 
         pool = AsyncConnectionPool(
             self._conninfo(), min_size=1, max_size=size, timeout=5, open=False, kwargs={"autocommit": True},
-            configure=configure, reconnect_timeout=60,
+            configure=configure, reconnect_timeout=60, check=AsyncConnectionPool.check_connection if checked else None,
         )  # fmt: skip
         await pool.open()
         try:

@@ -277,6 +277,19 @@ def test_a_pooler_is_refused_where_it_lends_its_connections_for_one_transaction(
         assert not lent
 
 
+@for_each(
+    "said",
+    [
+        "server does not support SSL, but SSL was required", "SSL error: certificate verify failed",
+        "channel binding required, but server authenticated client without channel binding",
+        'FATAL:  role "reader" is not permitted to log in', "FATAL:  no such database: clips",
+    ],
+)  # fmt: skip
+def test_a_refusal_that_no_other_start_helps_against_is_one_of_the_settings(said: str) -> None:
+    error = postgres_connection.Database("postgresql://h/clips").error(psycopg.OperationalError(said))
+    assert isinstance(error, SettingsError), error
+
+
 @dataclass
 class LentInTurn(Pooled):
     """A connection through a pooler that has so many, and gives the next one to each question."""
