@@ -62,6 +62,9 @@ class Downloads:
             with anyio.move_on_after(patience) as scope:
                 await self._save(entry, failures.append)
             if scope.cancelled_caught and not entry.ended:
+                if clock.loop() - scope.deadline > clock.STOOD_STILL:
+                    await self.save(entry)
+                    return
                 generation_id = entry.progress.generation_id
                 why = f"the download of generation {generation_id} did not end within {patience:g} s"
                 why += f"; the last try failed: {failures[0]}" if failures else ""

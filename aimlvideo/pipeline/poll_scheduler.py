@@ -27,9 +27,6 @@ ASKED_ALONG = 1.0
 too."""
 PARALLEL_POLLS = 128
 """Status checks in flight at most."""
-STOOD_STILL = 5.0
-"""Seconds after its moment from which on a timer shows that nothing ran here (Ctrl-Z, a paused container): so much is
-added to everybody's patience. What has finished meanwhile would be given up unasked where checks are held back then."""
 CALLBACK_SLOWDOWN = 4.0
 """How much longer the gaps are while the service calls back."""
 
@@ -211,6 +208,7 @@ class PollScheduler:
 
     def _call(self) -> None:
         late, self._alarm_at = clock.loop() - self._alarm_at, inf
-        if late > STOOD_STILL:
+        if late > clock.STOOD_STILL:
+            # What has finished meanwhile would be given up unasked where checks are held back now.
             self._watched.postpone(late)
         self._crew.call()

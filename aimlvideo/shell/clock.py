@@ -18,6 +18,10 @@ TICK = 0.001
 for so long, and their timers ring early by half of it: whoever went by it to the letter would be woken over and over.
 """
 
+STOOD_STILL = 5.0
+"""Seconds after its moment from which on a timer shows that nothing ran here (Ctrl-Z, a paused container): that uses up
+nobody's patience."""
+
 
 def wall() -> float:
     """Return the seconds since 1970: what is written down, and compared with what others wrote down."""

@@ -15,10 +15,18 @@ from aimlvideo.pipeline import chains, download
 from aimlvideo.sandbox.film.scenes import sample_picture
 from aimlvideo.shell.files import video
 from tests.conftest import VirtualTimeLoop
-from tests.fakes import JOB, FakeClient, FakeService, answer, jobs, quick_downloads, run_all
+from tests.fakes import JOB, FakeClient, FakeDownload, FakeService, answer, jobs, quick_downloads, run_all
 
 pytestmark = pytest.mark.usefixtures("no_threads")
 NEVER = 10**6
+
+
+async def stand_still() -> None:
+    """Let an hour pass in 50 seconds, in which nothing runs here."""
+    await anyio.sleep(50)
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    loop._jump.jumped += 3600
 
 
 async def test_a_service_that_takes_nothing_more_is_waited_for_that_long_and_no_longer() -> None:
@@ -62,21 +70,18 @@ async def test_a_slot_of_our_own_is_free_when_its_generation_is_given_up() -> No
 async def test_the_time_in_which_this_process_stood_still_uses_up_no_patience() -> None:
     service = FakeService(seconds=100)
 
-    async def stand_still() -> None:
-        await anyio.sleep(50)
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, VirtualTimeLoop)
-        loop._jump.jumped += 3600
+    async def stand_still_and_be_refused() -> None:
+        await stand_still()
         service.checks.append(answer(429, {"message": "slow down"}, retry_after="30"))
 
     async with FakeClient(service, timeout=120) as client, anyio.create_task_group() as tasks:
-        tasks.start_soon(stand_still)
+        tasks.start_soon(stand_still_and_be_refused)
         results = await run_all(client, jobs(20))
     assert all(result.ok for result in results.values()), "a pause of all checks came first"
     service.seconds = NEVER
     async with FakeClient(service, timeout=120) as client, anyio.create_task_group() as tasks:
         began = anyio.current_time()
-        tasks.start_soon(stand_still)
+        tasks.start_soon(stand_still_and_be_refused)
         await run_all(client, jobs(20))
         assert 100 < anyio.current_time() - began - 3600 < 140, "and no more than that"
 
@@ -103,6 +108,26 @@ async def test_a_download_that_does_not_end_is_given_up_and_a_later_run_brings_t
         later = await run_all(client, jobs(2), output=tmp_path)
     assert {result.stage for result in later.values()} == {Stage.SAVED}
     assert len(service.posted_at) == 2
+
+
+async def test_a_download_during_which_this_process_stood_still_is_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[float] = []
+
+    class Slow(FakeDownload):
+        async def fetch(self) -> Any:
+            tries.append(anyio.current_time())
+            await anyio.sleep(NEVER if len(tries) == 1 else 2)
+            return await super().fetch()
+
+    quick_downloads(monkeypatch)
+    monkeypatch.setattr(download, "Download", Slow)
+    async with FakeClient(FakeService(seconds=10), timeout=300) as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(stand_still)
+        results = await run_all(client, jobs(1), output=tmp_path)
+    assert results["job0"].ok, results["job0"].error
+    assert len(tries) == 2
 
 
 @pytest.mark.parametrize("lost", [False, True])
