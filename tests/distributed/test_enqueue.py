@@ -102,6 +102,15 @@ def test_a_matrix_is_queued_as_its_variants_and_the_board_knows_it(
         assert journal.fact(MATRIX) == "yes"
 
 
+def test_an_id_that_the_database_cannot_hold_is_refused_with_its_line_and_nothing_is_queued(
+    dsn: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidJobs, match=r"jobs\.jsonl:2: .*: id: at most 2,000 bytes"):
+        queue(dsn, tmp_path, [job(0), job(1, id="i" * 2001)])
+    with open_sync_journal(dsn) as journal:
+        assert journal.counts() == {}
+
+
 def test_with_legacy_the_rules_of_the_older_urls_hold(
     enqueue: Callable[..., dict[str, dict[str, Any]]], dsn: str, tmp_path: Path
 ) -> None:

@@ -8,12 +8,14 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
 
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.distributed.open_worker import _check_key, _check_output, _noting, open_worker
+from aimlvideo.distributed.registry import WorkerRegistry
 from aimlvideo.distributed.shared_account import AccountLimits
 from aimlvideo.distributed.worker import Worker
 from aimlvideo.errors import (
@@ -64,6 +66,18 @@ async def test_a_worker_whose_service_cannot_be_reached_leaves_an_empty_list_to_
             pass
     with psycopg.connect(dsn) as db:
         assert db.execute("SELECT value FROM aimlvideo_facts WHERE name = 'service'").fetchall() == []
+
+
+async def test_a_worker_that_begins_forgets_no_other_one_whose_heartbeats_are_slow(dsn: str, tmp_path: Path) -> None:
+    other = WorkerRegistry(uuid4(), "other")
+    settings: dict[str, Any] = {"service": "aimlapi", "api_key": "k"}
+    settings["transport"] = FakeTransport(FakeService(), "k")
+    async with Database(dsn).connection() as connection:
+        await AccountLimits(heartbeat=600.0).set(connection)
+        await other.appear(connection, {}, 600.0)
+        await connection.execute("UPDATE aimlvideo_workers SET seen_at = now() - make_interval(secs => 500)")
+        async with open_worker(dsn, str(tmp_path), settings, AccountLimits()):
+            assert str(other.worker) in await WorkerRegistry.ids(connection)
 
 
 async def test_of_several_refusals_the_other_workers_hear_the_longest_pause() -> None:
@@ -120,6 +134,21 @@ async def test_a_worker_is_refused_whose_clips_would_go_elsewhere_and_leaves_not
         with open_worker_store(str(there), "b") as store, refused:
             await _check_output(connection, store)
     assert list(there.iterdir()) == []
+
+
+async def test_of_two_workers_that_begin_in_one_folder_at_once_both_go_by_the_token_that_has_stayed_there(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Database(dsn).connection() as connection:
+        with open_worker_store(str(tmp_path / "out"), "a") as store:
+            write = store.write_text
+
+            async def overtaken(name: str, text: str) -> None:
+                await write(name, "theirs")
+                await write(name, text)
+
+            monkeypatch.setattr(store, "write_text", overtaken)
+            assert await _check_output(connection, store) == "theirs"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.distributed.queue import CLIPS, JobQueue, enqueue_jobs
+from aimlvideo.shell.journal.postgres_schema import init_tables
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from tests.distributed.test_fencing import plan
 
@@ -28,6 +29,17 @@ def two_jobs(dsn: str) -> str:
 async def let_time_pass(queue: JobQueue, seconds: float) -> None:
     """Make all heartbeats older."""
     await queue.connection.execute("UPDATE pgqueuer SET heartbeat = heartbeat - make_interval(secs => %s)", (seconds,))
+
+
+async def test_tables_that_an_older_engine_has_made_get_what_they_lack(empty_database: str) -> None:
+    init_tables(empty_database)
+    async with JobQueue.open(empty_database, uuid4()) as queue:
+        await queue.install()
+        await queue.connection.execute("ALTER TABLE pgqueuer DROP COLUMN dedupe_key")
+        await queue.install()
+        plan(empty_database, VideoJob("m", id="a"))
+        with open_sync_journal(empty_database) as journal:
+            assert [enqueue_jobs(journal.db, ["a"]) for _ in range(2)] == [1, 0]
 
 
 async def test_a_job_is_one_worker_s_until_that_one_is_silent_for_a_heartbeat(two_jobs: str) -> None:

@@ -166,6 +166,14 @@ async def test_a_wrong_body_for_a_model_that_a_path_names_is_refused_by_field(
         assert visitor.sandbox.stats()["accepted"] == 0
 
 
+@for_each(("path", "longest"), [("text-to-video/kling-3.0", 3072), ("text-to-video/kling-2.6", 2500)])
+async def test_a_prompt_is_as_long_as_the_page_of_its_model_says(path: str, longest: int) -> None:
+    async with visiting(kling_http_200=0.0) as visitor:
+        assert (await visitor.post(f"/{path}", {"prompt": "p" * longest})).status == 200
+        refused = await visitor.post(f"/{path}", {"prompt": "p" * (longest + 1)})
+        assert f"prompt: expected a text of 1 to {longest} characters" in refused.json["message"]
+
+
 @for_each("kind", ["lip-sync", "advanced-lip-sync", "text2video"])
 async def test_a_lip_sync_does_not_show_the_id_that_the_caller_chose_and_is_not_found_by_it(kind: str) -> None:
     async with visiting(kling_http_200=0.0, kling_external_query=True) as visitor:

@@ -108,6 +108,7 @@ async def test_a_key_sees_its_own_requests_alone() -> None:
             assert len(log.json["data"]) == rows
             usage = await visitor.get("/v2/usage", headers=headers, period="24h")
             assert usage.json["requests"] == rows
+            assert usage.json["api_key_prefix"] == (key or "key")[:8]
 
 
 async def test_a_key_may_spend_no_more_than_its_limit_and_do_nothing_outside_its_scopes() -> None:

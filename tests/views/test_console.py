@@ -106,9 +106,21 @@ def test_where_colours_are_forced_a_log_still_gets_lines_and_wide_tables(
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
+@for_each(
+    ("environment", "in_place"), [({"TERM": "xterm"}, True), ({"TERM": "dumb"}, False), ({"NO_COLOR": "1"}, False)]
+)
+def test_a_block_stays_in_place_on_a_terminal_that_can_move_back_and_takes_colours(
+    environment: dict[str, str], in_place: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal, screen = io.StringIO(), Screen()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    screen._console = Console(file=terminal, _environ=environment)
+    assert screen.is_interactive == in_place
+
+
 @for_each(("coding", "plain"), [("utf-8", False), ("cp1252", True), ("latin-1", True), ("ascii", True)])
 def test_a_terminal_that_lacks_the_letters_of_the_block_is_shown_others(coding: str, plain: bool) -> None:
-    assert _has_letters(coding) is not plain
+    assert _has_letters(coding) == (not plain)
     shown = "\n".join(rendered(80, _run_panel(SNAPSHOT, 80, plain=plain)))
     assert ("━" in shown) is not plain
     assert "rendering 12,345" in shown

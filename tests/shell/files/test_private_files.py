@@ -52,7 +52,7 @@ async def test_links_in_their_places_are_replaced_and_what_they_lead_to_is_left_
         (tmp_path / name).symlink_to(bystander)
     async with open_journal(tmp_path / "journal.sqlite3", create=True):
         pass
-    write_report(tmp_path)
+    assert not write_report(tmp_path).is_symlink()
     file = ResultsFile(tmp_path / RESULTS)
     file.write(result())
     file.close()

@@ -32,7 +32,9 @@ def test_a_card_has_no_secret_in_any_place() -> None:
     job = VideoJob("m", id="a", prompt=f"look at {link}", image_url=link, image_list=[link], other={"deep": link})
     error = VideoError(f"{link} failed; Authorization: Bearer HIDE-ME-0123")
     known = Progress(Stage.FAILED, video_url=link, error=error)
-    assert "HIDE-ME" not in repr(job_json(job, known))
+    card = repr(job_json(job, known))
+    assert "HIDE-ME" not in card
+    assert card.count("cdn.example.com/a.png") == 5
 
 
 @for_each(
@@ -138,6 +140,7 @@ def test_posters_keep_to_their_budget(folder: Path, monkeypatch: pytest.MonkeyPa
 def test_without_pyav_the_page_has_no_posters(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report_file, "find_spec", lambda _: None)
     write_report(made_run(tmp_path / "run", 3, (clip,)))
+    assert "<html" in (tmp_path / "run" / REPORT).read_text()
     assert report_file._earlier_posters(tmp_path / "run" / REPORT) == {}
 
 
