@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -15,7 +16,7 @@ from aimlvideo.core.catalog.endpoints import NAMED, choose_endpoint, flattened
 from aimlvideo.core.catalog.model import Model, Param
 from aimlvideo.core.catalog.rules import broken_rules
 from aimlvideo.core.formatting import is_blank, preview, redact_for_display
-from aimlvideo.core.jobs.job import PLAIN, TOO_DEEP, VideoJob, is_too_deep
+from aimlvideo.core.jobs.job import PLAIN, TOO_DEEP, VideoJob, is_too_deep, python_number
 from aimlvideo.core.jobs.problems import (
     NUMBER,
     WITHOUT_NUL,
@@ -91,7 +92,10 @@ def check(job: VideoJob, catalog: Catalog, *, service: str = "", strict: bool = 
         Problem(place, WITHOUT_NUL if isinstance(value, str) else NUMBER, preview(value))
         for place, value in places_of_wrong_values(params, "")
     )
-    further = (*_blank_texts(model, params), *_links_to_nowhere(model, params), *values, *_gaps(params))
+    further = (
+        *_blank_texts(model, params), *_links_to_nowhere(model, params), *values, *_gaps(params),
+        *_unsendable(model, params),
+    )  # fmt: skip
     more = [problem for problem in further if problem.field not in wrong_fields]
     problems.extend(more)
     if model.rules:
@@ -145,6 +149,17 @@ def _links_to_nowhere(model: Model, params: Mapping[str, Any]) -> Iterator[Probl
         except ValueError as error:
             got = f"{redact_for_display(value, LONGEST_LINK)} is not a link ({error})"
             yield Problem(path, "a file that can be sent", f"{got}: expected something like {EXAMPLE_LINK}")
+
+
+def _unsendable(model: Model, params: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield a problem for each value that no request can hold, of the parameters that nothing else looks into."""
+    for name, value in params.items():
+        if type(value) in PLAIN or name in model.params:
+            continue
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError):
+            yield Problem(name, "a value that JSON can hold", preview(value))
 
 
 def _is_plain(value: Any) -> bool:
@@ -216,7 +231,8 @@ def _serves(catalog: Catalog, name: str, service: str) -> bool:
 
 def _unified(params: Mapping[str, Any], model: Model, problems: list[Problem]) -> dict[str, Any]:
     """Return the parameters that were given (None is not given) under the model's own names."""
-    unified = {name: value for name, value in params.items() if value is not None}
+    given = ((name, value) for name, value in params.items() if value is not None)
+    unified = {name: value if type(value) in PLAIN else python_number(value) for name, value in given}
     _from_service_names(unified, model)
     for name in unified.keys() - model.params.keys() - {NAMED}:
         if ours := canonical_name(name, model.params):

@@ -147,15 +147,21 @@ def _in_one_spelling(value: Any) -> Any:
     """Return a value in which each whole number is an `int`, and other libraries' numbers are Python's."""
     if type(value) in _SPELT_ONE_WAY:
         return value
-    if getattr(value, "shape", None) == () and hasattr(value, "item"):  # a number of numpy's, torch's and their like
-        value = value.item()
-    if isinstance(value, Decimal) and value.is_finite():
-        return int(value) if -LARGEST < value < LARGEST and value == int(value) else float(value)
+    value = python_number(value)
     if isinstance(value, float):
         return int(value) if value.is_integer() else value
     if isinstance(value, Mapping):
         return {name: _in_one_spelling(part) for name, part in value.items()}
     return [_in_one_spelling(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def python_number(value: Any) -> Any:
+    """Return a number of another library as one of Python; anything else as it is."""
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):  # of numpy, torch and their like
+        value = value.item()
+    if isinstance(value, Decimal) and value.is_finite():
+        return int(value) if -LARGEST < value < LARGEST and value == int(value) else float(value)
+    return value
 
 
 def _json_default(value: object) -> object:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -445,6 +448,21 @@ def test_a_number_that_no_service_holds_is_refused_wherever_it_stands(number: fl
 
 def test_the_largest_numbers_that_are_held_pass() -> None:
     assert not ask("alibaba/wan-2-6-t2v", prompt="x", odd=[2**63 - 1, -(2**63), 1e300]).problems
+
+
+def test_a_number_of_another_library_is_sent_as_one_of_python() -> None:
+    checked = ask(
+        V16, prompt="x", image_url="a.png", duration=np.int64(5), cfg_scale=np.float32(0.5), newer=np.int32(7)
+    )
+    assert not checked.problems
+    assert json.loads(json.dumps(checked.params)) == {
+        "prompt": "x", "image_url": "a.png", "duration": 5, "cfg_scale": 0.5, "newer": 7
+    }  # fmt: skip
+
+
+def test_a_value_of_an_unknown_parameter_that_no_request_can_hold_is_refused_by_its_name() -> None:
+    for value in (date(2026, 1, 1), b"raw", PurePosixPath("a.png"), {"a": object()}, [np.int64(1)]):
+        assert fields(ask(V16, prompt="x", image_url="a.png", newer=value)) == {"newer"}
 
 
 def test_a_text_with_a_nul_in_it_is_refused_wherever_it_stands() -> None:
