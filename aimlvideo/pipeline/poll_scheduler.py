@@ -55,7 +55,7 @@ class PollScheduler:
         self._price_updated_at = 0.0
         self._turn: float | None = None  # when the first of the backlog may be polled, once that is known
         self._alarm: asyncio.TimerHandle | None = None
-        self._alarm_at = inf
+        self._alarm_at = self._rings_at = inf
         self._crew = Crew(self._next, check, lambda: PARALLEL_POLLS)
         self.answered_at = -inf
         """When a status check was answered last, if only by a refusal for being too many."""
@@ -203,11 +203,12 @@ class PollScheduler:
             return
         if self._alarm is not None:
             self._alarm.cancel()
-        self._alarm_at = moment = max(moment, clock.loop())
+        # A moment that is past already, as of what an earlier run has bought, is no sign that nothing ran.
+        self._alarm_at, self._rings_at = moment, max(moment, clock.loop())
         self._alarm = asyncio.get_running_loop().call_at(moment, self._call)
 
     def _call(self) -> None:
-        late, self._alarm_at = clock.loop() - self._alarm_at, inf
+        late, self._alarm_at = clock.loop() - self._rings_at, inf
         if late > clock.STOOD_STILL:
             # What has finished meanwhile would be given up unasked where checks are held back now.
             self._watched.postpone(late)

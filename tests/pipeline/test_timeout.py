@@ -110,6 +110,17 @@ async def test_a_download_that_does_not_end_is_given_up_and_a_later_run_brings_t
     assert len(service.posted_at) == 2
 
 
+async def test_what_an_earlier_run_bought_long_ago_is_waited_for_that_long_and_no_longer(tmp_path: Path) -> None:
+    service, settings = FakeService(seconds=NEVER), {"journal": tmp_path / "journal.sqlite3", "poll": "every:60"}
+    async with FakeClient(service, **settings) as client:
+        await client.submit(**JOB, id="one")
+    await anyio.sleep(5000)
+    began = anyio.current_time()
+    async with FakeClient(service, **settings, timeout=300) as client, client.resume() as results:
+        assert isinstance((await anext(results)).error, OutOfPatience)
+    assert anyio.current_time() - began < 320, "that its first check was due long ago is no standing still"
+
+
 async def test_a_download_during_which_this_process_stood_still_is_begun_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
