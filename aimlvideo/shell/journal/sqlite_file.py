@@ -406,7 +406,7 @@ class OpenFiles(NamedTuple):
                 f"What it held is written back when the run has ended (as {self.file.rescued.name} where another "
                 "file has its name): keep that file, it has the ids of paid generations"
             )
-        elif _file_identity(self.file.wal) != _identity(os.fstat(self.wal)):
+        elif not _is_name_of(self.file.wal, self.wal):
             harm, then = f"left without its {self.file.wal.name}", "What that held is written into it at the end"
         else:
             return
@@ -425,12 +425,12 @@ class OpenFiles(NamedTuple):
             return None
         with suppress(OSError):
             place = Path(os.readlink(f"/proc/self/fd/{self.database}"))
-            if _file_identity(place) == _identity(os.fstat(self.database)):
+            if _is_name_of(place, self.database):
                 return place
         return None
 
     def _has_its_name(self) -> bool:
-        return _file_identity(self.file.path) == _identity(os.fstat(self.database))
+        return _is_name_of(self.file.path, self.database)
 
     def end(self, connection: sqlite3.Connection) -> None:
         """Close a journal, wherever it is by now. Raises DiskFailed where its ids can be kept nowhere."""
@@ -502,6 +502,12 @@ def _file_identity(path: Path) -> tuple[int, int] | None:
         return _identity(path.stat())
     except OSError:
         return None
+
+
+def _is_name_of(path: Path, descriptor: int) -> bool:
+    """Tell whether this is the name of an open file: no other file has taken its place."""
+    # Twice: on some mounts a file's number changes now and then, and may do so in between.
+    return any(_file_identity(path) == _identity(os.fstat(descriptor)) for _ in range(2))
 
 
 def _ids(connection: sqlite3.Connection) -> str:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
 from functools import partial
-from itertools import count
+from itertools import chain, count, repeat
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -327,6 +327,18 @@ async def test_a_file_system_that_numbers_a_file_anew_each_time_is_refused_befor
     with pytest.raises(JournalError, match="cannot hold a journal: its file system gives an open file another number"):
         async with open_journal(path):
             pass
+    assert sorted(file.name for file in path.parent.iterdir()) == [path.name, f"{path.name}.lock"]
+
+
+async def test_a_number_that_changes_between_two_looks_at_a_file_is_no_other_file(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_journal(path) as journal:
+        numbers = chain([1], repeat(2))
+        monkeypatch.setattr(journal_file, "_identity", lambda status: next(numbers))
+        journal.step(journal.plan(named("a")).job, SENT)
+        await journal.synced()
+        assert next(numbers) == 2
     assert sorted(file.name for file in path.parent.iterdir()) == [path.name, f"{path.name}.lock"]
 
 
