@@ -34,7 +34,7 @@ from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.base import Generation, Wire
 from aimlvideo.core.wires.http import Answer, Request, Transport
 from aimlvideo.core.wires.webhooks import WebhookSecret
-from aimlvideo.errors import NotAccepted, ServiceError, SettingsError, VideoError
+from aimlvideo.errors import InvalidJobs, NotAccepted, ServiceError, SettingsError, VideoError
 from aimlvideo.pipeline.chains import Chains
 from aimlvideo.pipeline.download import Downloads
 from aimlvideo.pipeline.feed import Feed
@@ -399,13 +399,21 @@ class VideoClient:
         """Return the clip of a generation that anybody submitted, yesterday or elsewhere. Raises as `generate` does."""
         check_generation_id(generation_id)
         check_argument("model", model, str, "the id of a model, as text")
-        job = VideoJob(model, id=generation_id)
-        rendering = Progress(Stage.RENDERING, generation_id=generation_id)
+        record = Record(VideoJob(model, id=generation_id), Progress(Stage.RENDERING, generation_id=generation_id))
 
-        def record(journal: Journal) -> Record:
-            return adopt_generation(journal, job, rendering)
+        def adopted(run: Run) -> AsyncIterator[Record]:
+            return as_async([adopt_generation(run.spec.journal, *record)])
 
-        return await self._one(lambda run: as_async([record(run.spec.journal)]), output, retries=True)
+        try:
+            return await self._one(adopted, output, retries=True)
+        except InvalidJobs:
+            if output is not None:
+                raise
+        # Another call waits for it already, and writes down what comes of it. Without the id under which it was sent:
+        # what only waits buys nothing, also where the service took it and had no slot.
+        if (known := (self._journal or self._memory).by_generation(generation_id)) is not None:
+            record = Record(known.job, known.progress._replace(request_id=None))
+        return await self._one(adopted, retries=True, aside=True)
 
     async def helper(self, name: str, **params: Any) -> dict[str, Any]:
         """Return what a call answers that prepares a job: `helper("identify-face", video_url=...)`.
@@ -539,8 +547,9 @@ class VideoClient:
         goal: Stage = Stage.SAVED,
         *,
         retries: bool = False,
+        aside: bool = False,
     ) -> Result:
-        async with self._open_run(output, goal=goal, retries=retries) as run:
+        async with self._open_run(output, goal=goal, retries=retries, aside=aside) as run:
             self._feed(run, records(run))
             async for result in run:
                 return result.or_raise()
@@ -577,14 +586,20 @@ class VideoClient:
         name: str = "",
         retries: bool = False,
         store: ClipStore | None = None,
+        aside: bool = False,
     ) -> AsyncIterator[Run]:
-        """Open a run: its folder, its journal, its results, its tasks; clips go to `store`, where one is given."""
+        """Open a run: its folder, its journal, its results, its tasks; clips go to `store`, where one is given.
+
+        One `aside` has no folder, and a journal for itself.
+        """
         pipeline = self._opened
         if not isinstance(name, str) or name:
             # A template that cannot be read is said before anything is bought.
             NameTemplate(name)
         async with AsyncExitStack() as stack:
             place = await self._open_place(stack, output, store, verify=verify)
+            if aside:
+                place = place._replace(journal=InMemoryJournal(), ids_under_way=set(), spending=None)
             number = place.journal.begin()
             if isinstance(place.journal, InMemoryJournal):
                 stack.callback(place.journal.forget_planned, number)

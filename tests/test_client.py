@@ -249,6 +249,24 @@ async def test_a_generation_that_a_run_waits_for_may_be_waited_for_by_its_id_at_
     assert len(service.posted_at) == 1
 
 
+@for_each("has_journal", [True, False])
+async def test_any_number_of_calls_may_wait_for_one_generation_at_a_time(tmp_path: Path, has_journal: bool) -> None:
+    service = FakeService(seconds=100)
+    journal = tmp_path / "journal.sqlite3" if has_journal else None
+    async with FakeClient(service, journal=journal) as client:
+        generation = await client.submit(MODEL, **PARAMS)
+        await anyio.sleep(50)
+        given_up = asyncio.create_task(client.wait(generation.id))
+        waiting = [asyncio.create_task(client.wait(generation.id)) for _ in range(3)]
+        await anyio.sleep(10)
+        given_up.cancel()
+        results = await asyncio.gather(*waiting)
+        assert anyio.current_time() - service.posted_at[0] < 200
+    assert len({result.video_url for result in results}) == 1
+    assert {result.job.model for result in results} == {MODEL}
+    assert len(service.posted_at) == 1
+
+
 async def test_waiting_for_a_planned_job_in_place_of_a_generation_buys_nothing(tmp_path: Path) -> None:
     service, path = FakeService(seconds=40), tmp_path / "journal.sqlite3"
     async with FakeClient(service, journal=path) as client, client.run(jobs(2), max_spend=0.25) as results:

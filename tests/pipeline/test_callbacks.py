@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hmac
 import json
@@ -355,3 +356,14 @@ async def test_a_task_that_is_only_waited_for_by_its_id_is_never_bought_again(mo
         with pytest.raises(GenerationFailed, match="1303"):
             await client.wait(generation.id, model=model)
     assert len(service.posted_at) == 1
+
+
+async def test_a_task_that_had_no_slot_is_planned_again_once_however_many_calls_wait_for_it() -> None:
+    service = FakeGateway(seconds=20)
+    async with gateway_client(service) as client:
+        generation = await client.submit(**GATEWAY_JOB)
+        service.broken[generation.id] = NO_SLOT["task_status_msg"]
+        calls = [client.wait(generation.id) for _ in range(3)]
+        ended = await asyncio.gather(*calls, return_exceptions=True)
+    assert sorted(type(one).__name__ for one in ended) == ["GenerationFailed", "GenerationFailed", "Result"]
+    assert len(service.posted_at) == 2
