@@ -198,7 +198,7 @@ def _common(
     handler = logging.StreamHandler()
     handler.setFormatter(_PrintableFormatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     logging.basicConfig(handlers=[handler])
-    for name in ("aimlvideo", "psycopg.pool"):
+    for name in ("aimlvideo", "psycopg"):
         logging.getLogger(name).setLevel(log.upper() if log else logging.ERROR)
 
 

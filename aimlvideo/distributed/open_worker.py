@@ -29,12 +29,15 @@ from aimlvideo.shell.http.retrying import retrying
 from aimlvideo.shell.journal.base import SERVICE, UPLOAD, refuse_other_service
 from aimlvideo.shell.journal.postgres import PostgresJournal, open_postgres_journal
 from aimlvideo.shell.journal.postgres_connection import AWAY, Connection, Database
+from aimlvideo.shell.journal.postgres_schema import refuse_changed_order
 from aimlvideo.shell.journal.postgres_sync import CLAIM, open_sync_journal
 from aimlvideo.shell.task_groups import background_tasks
 
 log = logging.getLogger("aimlvideo.worker")
 NO_GENERATION = "aimlvideo-key-check"
 GATEWAY_AWAY = (None, 502, 504)
+LEAVING = 5.0
+"""Seconds that a worker takes at most to say that it is gone; the others see it a heartbeat later."""
 
 
 @asynccontextmanager
@@ -152,9 +155,9 @@ async def _check_key(client: FleetClient) -> None:
 
 
 def _check_tables(dsn: str) -> None:
-    """Raise JournalError for a database without our tables, or with those of another version."""
-    with open_sync_journal(dsn):
-        pass
+    """Raise JournalError for a database without our tables, with those of another version, or whose order changed."""
+    with open_sync_journal(dsn) as journal:
+        refuse_changed_order(journal.db)
 
 
 @asynccontextmanager
@@ -197,7 +200,8 @@ async def _join(
         await registry.appear(connection, {}, account.limits.heartbeat or 30.0)
 
     async def leave() -> None:
-        with anyio.CancelScope(shield=True), suppress(*AWAY):
+        # Over the connection of the beginning, which may have died without a word since.
+        with anyio.move_on_after(LEAVING, shield=True), suppress(*AWAY):
             await registry.leave(connection)
 
     stack.push_async_callback(leave)

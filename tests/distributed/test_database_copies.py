@@ -19,6 +19,7 @@ from aimlvideo.distributed.queue import JobQueue, enqueue_jobs
 from aimlvideo.errors import JournalError
 from aimlvideo.pipeline import download
 from aimlvideo.shell.files.object_stores import open_worker_store
+from aimlvideo.shell.journal import postgres_schema
 from aimlvideo.shell.journal.postgres import open_postgres_journal
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from aimlvideo.shell.task_groups import task_group
@@ -255,3 +256,16 @@ def test_a_job_that_cannot_be_written_is_not_said_to_be_queued(dsn: str) -> None
         lose_numbers(dsn)
         with pytest.raises(JournalError, match="duplicate key"):
             book.plan(JOB.with_id("three"))
+
+
+async def test_nothing_is_queued_or_bought_where_indexes_may_not_find_what_is_there(
+    dsn: str, tmp_path: Path, service: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await queued(dsn, tmp_path, "a")
+    monkeypatch.setattr(postgres_schema, "ORDER_CHANGED", "SELECT 'clips', '2.36', '2.41'")
+    said = "expected version 2.36, found 2.41.*REINDEX DATABASE clips, then ALTER DATABASE clips REFRESH COLLATION"
+    with pytest.raises(JournalError, match=said):
+        await queued(dsn, tmp_path, "ab")
+    with pytest.raises(JournalError, match=said):
+        await work_off(service, dsn, tmp_path)
+    assert (stages(dsn), service.posted_at) == ({"planned": 1}, [])

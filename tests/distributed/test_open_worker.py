@@ -10,10 +10,12 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
+import anyio
 import psycopg
 import pytest
 
 from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.distributed import open_worker as opening
 from aimlvideo.distributed.open_worker import _check_key, _check_output, _noting, open_worker
 from aimlvideo.distributed.registry import WorkerRegistry
 from aimlvideo.distributed.shared_account import AccountLimits
@@ -33,7 +35,7 @@ from aimlvideo.shell.http import retrying
 from aimlvideo.shell.journal.postgres_connection import Database
 from tests.cases import for_each
 from tests.fakes import JOB, FakeService, FakeTransport
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.real_time
 
@@ -175,3 +177,17 @@ async def test_a_worker_begins_where_the_service_answers_and_takes_its_key(
     client: Any = SimpleNamespace(service=SimpleNamespace(balance=None), status=status)
     with pytest.raises(type(error)) if ends_it else nullcontext():
         await _check_key(client)
+
+
+async def test_a_worker_ends_also_where_nobody_hears_that_it_leaves(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unheard(*_: object) -> None:
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr(WorkerRegistry, "leave", unheard)
+    monkeypatch.setattr(opening, "LEAVING", 0.05)
+    settings = {"service": "aimlapi", "api_key": "k", "transport": FakeTransport(FakeService(), "k")}
+    with anyio.fail_after(PATIENCE):
+        async with open_worker(dsn, str(tmp_path), settings, AccountLimits()):
+            pass

@@ -402,6 +402,12 @@ def catch_up(**columns: str) -> bytes:
     return f"SELECT setval(numbers, newest) FROM ({tables}) AS tables (numbers, newest) WHERE {behind}".encode()
 
 
+ORDER_CHANGED = """
+    SELECT quote_ident(datname), datcollversion, pg_database_collation_actual_version(oid) FROM pg_database
+    WHERE datname = current_database() AND datcollversion <> pg_database_collation_actual_version(oid)
+"""
+NOTES_ORDER = 150000
+"""The first version of PostgreSQL that notes by which library a database sorts text."""
 CATCH_UP = catch_up(aimlvideo_jobs="seq", aimlvideo_attempts="seq")
 LOCK = "SELECT pg_advisory_lock(16706379)"
 FOUND = "SELECT value FROM aimlvideo_facts WHERE name = 'schema'"
@@ -446,6 +452,18 @@ def _version(db: psycopg.Connection[Any]) -> int:
         return 0
     row = db.execute(FOUND).fetchone()
     return int(row[0]) if row else 0
+
+
+def refuse_changed_order(db: psycopg.Connection[Any]) -> None:
+    """Refuse a database whose indexes may not find a job, which would be bought again. Raises JournalError."""
+    changed = db.execute(ORDER_CHANGED).fetchone() if db.info.server_version >= NOTES_ORDER else None
+    if changed is not None:
+        name, expected, found = changed
+        raise JournalError(
+            f"the library that sorts the text of this database is another one, as after an upgrade of its system or "
+            f"image: expected version {expected}, found {found}. Its indexes may not find jobs that are there, which "
+            f"would be bought again: run REINDEX DATABASE {name}, then ALTER DATABASE {name} REFRESH COLLATION VERSION"
+        )
 
 
 def check_tables(db: psycopg.Connection[Any]) -> None:

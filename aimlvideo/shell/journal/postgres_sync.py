@@ -24,7 +24,7 @@ from aimlvideo.core.money.budget import Counts
 from aimlvideo.errors import InvalidJobs, JournalError, Problem
 from aimlvideo.shell.journal.base import MOST_EARLIER, CopyNumbers, JournalReader
 from aimlvideo.shell.journal.postgres_connection import Connection, Database, postgres_errors, required_row
-from aimlvideo.shell.journal.postgres_schema import STAGE_COLUMNS, check_tables
+from aimlvideo.shell.journal.postgres_schema import STAGE_COLUMNS, check_tables, refuse_changed_order
 
 ROW = f"id, folder, asked, {', '.join(PROGRESS_COLUMNS)}"
 ROWS = f"SELECT {ROW} FROM aimlvideo_jobs"
@@ -116,6 +116,7 @@ class SyncPostgresJournal(JournalReader):
     @contextmanager
     def _planning(self, also: Callable[[NewJobs], object]) -> Iterator[None]:
         with postgres_errors(), self.db.transaction():
+            refuse_changed_order(self.db)
             # A person may be asked meanwhile.
             self.db.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
             self.db.execute(INCOMING)
