@@ -66,11 +66,6 @@ class RunSnapshot(NamedTuple):
     unknown: int = 0
     """Of how many clips nobody said the cost."""
 
-    @property
-    def ended(self) -> int:
-        """How many are saved or failed; without a folder, also those ready at their link."""
-        return sum(self.stages.get(stage, 0) for stage in ENDED)
-
     def counts(self) -> str:
         """Return how many are through: `412 of 1,000`."""
         done = self.stages.get(Stage.SAVED, 0) + self.stages.get(Stage.READY, 0)

@@ -85,3 +85,4 @@ def test_a_job_takes_at_most_170_bytes() -> None:
     finally:
         tracemalloc.stop()
     assert size / 5_000 < 170
+    assert (seen.place("job-17", "jobs.jsonl:5000"), seen.seconds("job-17")) == ("jobs.jsonl:17", 5.0)

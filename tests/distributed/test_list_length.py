@@ -14,7 +14,7 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.queue import JobQueue
 from aimlvideo.distributed.registry import WorkerRegistry
 from aimlvideo.shell.journal.postgres import open_postgres_journal
-from tests.distributed.test_worker import QUIET, job, queue
+from tests.distributed.test_worker import QUIET, counts, job, queue
 
 pytestmark = pytest.mark.real_time
 
@@ -75,3 +75,4 @@ def test_one_more_job_and_a_look_at_all_read_a_few_rows(long_list: str, tmp_path
     assert SharedJobs(long_list, QUIET).show_status() == 3
 
     assert rows_read(long_list) - before < MANY / 2
+    assert counts(long_list) == {"planned": MANY + 1}

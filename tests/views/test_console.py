@@ -118,6 +118,14 @@ def test_a_block_stays_in_place_on_a_terminal_that_can_move_back_and_takes_colou
     assert screen.is_interactive == in_place
 
 
+def test_where_nobody_reads_on_it_is_the_command_that_says_how_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen, pipe = Screen(), io.StringIO()
+    monkeypatch.setattr(pipe, "write", mock.Mock(side_effect=BrokenPipeError))
+    monkeypatch.setattr(screen._console, "file", pipe)
+    with pytest.raises(BrokenPipeError):
+        screen.line("1 of 2 saved")
+
+
 @for_each(("coding", "plain"), [("utf-8", False), ("cp1252", True), ("latin-1", True), ("ascii", True)])
 def test_a_terminal_that_lacks_the_letters_of_the_block_is_shown_others(coding: str, plain: bool) -> None:
     assert _has_letters(coding) == (not plain)

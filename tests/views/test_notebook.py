@@ -17,11 +17,10 @@ from aimlvideo.views import notebook
 from aimlvideo.views.snapshot import RunSnapshot, RunWatcher
 from tests.fakes import JOB, FakeClient, FakeService, quick_downloads
 
-pytestmark = pytest.mark.long
-
 EXAMPLE = Path(__file__).parents[2] / "examples" / "notebook.ipynb"
 
 
+@pytest.mark.long
 @pytest.mark.real_time
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 def test_the_example_ends_with_a_video_and_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,6 +85,7 @@ def test_a_table_escapes_what_jobs_say() -> None:
     assert "<b>&lt;x&gt;</b>: a &amp; b" in html
 
 
+@pytest.mark.long
 def test_a_frame_has_a_row_for_each_result_and_real_moments() -> None:
     from datetime import UTC, datetime
 

@@ -228,6 +228,14 @@ def test_who_comes_back_is_told_each_change_once() -> None:
     assert news.since(5) == []
 
 
+def test_where_nobody_knows_what_has_changed_everybody_has_to_read_anew() -> None:
+    news = ChangeLog()
+    news.changed("a")
+    news.forget()
+    assert news.since(1) is None
+    assert news.since(news.number) == []
+
+
 def test_who_was_away_too_long_has_to_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aimlvideo.views.report.board.REMEMBERED", 3)
     news = ChangeLog()
