@@ -72,6 +72,13 @@ async def test_a_queue_counts_as_empty_where_all_that_is_left_waits_for_what_onl
         assert not await theirs.is_empty()
 
 
+async def test_what_a_worker_gives_back_is_for_whoever_takes_it_next_and_the_rest_stays_its_own(two_jobs: str) -> None:
+    async with JobQueue.open(two_jobs, uuid4(), 30.0) as ours, JobQueue.open(two_jobs, uuid4(), 30.0) as theirs:
+        places = await ours.take(9)
+        await ours.give_back([places["a"]])
+        assert list(await theirs.take(9)) == ["a"]
+
+
 async def test_a_worker_changes_nothing_of_the_places_that_are_another_s_now(two_jobs: str) -> None:
     async with JobQueue.open(two_jobs, uuid4(), 30.0) as ours, JobQueue.open(two_jobs, uuid4(), 30.0) as theirs:
         places = [*(await ours.take(9)).values()]
