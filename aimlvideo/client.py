@@ -37,7 +37,7 @@ from aimlvideo.core.wires.webhooks import WebhookSecret
 from aimlvideo.errors import InvalidJobs, NotAccepted, ServiceError, SettingsError, VideoError
 from aimlvideo.pipeline.chains import Chains
 from aimlvideo.pipeline.download import Downloads
-from aimlvideo.pipeline.feed import Feed
+from aimlvideo.pipeline.feed import UNDER_WAY, Feed
 from aimlvideo.pipeline.job_sources import (
     Jobs,
     JobSource,
@@ -83,6 +83,8 @@ if TYPE_CHECKING:
 
 STAND_IN_URL = "http://127.0.0.1"
 """Where a transport without a base URL answers: on this machine, so that nothing is learned from it."""
+REPEAT_SECONDS = 0.5
+"""Between two looks whether an equal call has ended that came before this one."""
 AUTO_WINDOW = 1000
 """Jobs on their way at most, while the client finds out how many the service takes."""
 
@@ -381,7 +383,11 @@ class VideoClient:
         Any number of calls may save into one folder at once; another process may not meanwhile.
         Raises InvalidJobs, Rejected, ContentRefused, Refused, GenerationFailed, InDoubt, OutOfPatience and their like.
         """
-        return await self._one(lambda run: self._planned([single_job(model, id, params)], run), output)
+        # What the first of two equal calls at a time has made is known to the second by a journal alone.
+        is_kept = output is not None or self._settings.journal is not None or self._lent.journal is not None
+        return await self._one(
+            lambda run: self._planned([single_job(model, id, params)], run), output, repeats=id is not None and is_kept
+        )
 
     async def submit(self, model: str, *, id: str | None = None, **params: Any) -> Generation:  # noqa: A002
         """Buy one generation and return it at once, to be waited for by somebody else. Raises as `generate` does."""
@@ -548,12 +554,18 @@ class VideoClient:
         *,
         retries: bool = False,
         aside: bool = False,
+        repeats: bool = False,
     ) -> Result:
-        async with self._open_run(output, goal=goal, retries=retries, aside=aside) as run:
-            self._feed(run, records(run))
-            async for result in run:
-                return result.or_raise()
-        raise VideoError("the run ended without a result")
+        """Return the one result of a run; with `repeats`, what an equal call makes that is under way here."""
+        while True:
+            async with self._open_run(output, goal=goal, retries=retries, aside=aside) as run:
+                self._feed(run, records(run))
+                if (result := await anext(run, None)) is None:
+                    raise VideoError("the run ended without a result")
+                if not (repeats and _is_under_way(result.error)):
+                    return result.or_raise()
+                while result.job.id in (run.spec.ids_under_way or ()):  # noqa: ASYNC110 - a set of ids wakes nobody
+                    await anyio.sleep(REPEAT_SECONDS)
 
     def _planned(self, jobs: Jobs, run: Run) -> AsyncIterator[Record]:
         """Give each job as the journal knows it; a wrong one as a failure."""
@@ -798,6 +810,10 @@ def _progress_of(result: Result) -> Progress:
     return Progress(
         generation_id=result.generation_id, cost_usd=result.cost_usd, submitted_at=moments[0], completed_at=moments[1]
     )
+
+
+def _is_under_way(error: VideoError | None) -> bool:
+    return isinstance(error, InvalidJobs) and any(problem.got == UNDER_WAY for problem in error.problems)
 
 
 def _users_of(journal: Journal) -> _JournalUsers:

@@ -267,6 +267,26 @@ async def test_any_number_of_calls_may_wait_for_one_generation_at_a_time(tmp_pat
     assert len(service.posted_at) == 1
 
 
+@for_each("place", ["journal", "output"])
+async def test_equal_calls_at_a_time_are_one_clip_where_something_keeps_their_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    quick_downloads(monkeypatch)
+    service = FakeService(seconds=100)
+    settings = {"journal": tmp_path / "journal.sqlite3"} if place == "journal" else {}
+    call = {"id": "waves", **PARAMS} | ({"output": tmp_path / "clips"} if place == "output" else {})
+    async with FakeClient(service, **settings) as client:
+        given_up, *calls = [asyncio.create_task(client.generate(MODEL, **call)) for _ in range(20)]
+        await anyio.sleep(10)
+        given_up.cancel()
+        results = await asyncio.gather(*calls)
+        with pytest.raises(InvalidJobs, match="prompt changed"):
+            await client.generate(MODEL, **call | {"prompt": "other"})
+    assert {result.generation_id for result in results} == {"gen-0"}
+    assert all(result.ok for result in results)
+    assert len(service.posted_at) == 1
+
+
 async def test_waiting_for_a_planned_job_in_place_of_a_generation_buys_nothing(tmp_path: Path) -> None:
     service, path = FakeService(seconds=40), tmp_path / "journal.sqlite3"
     async with FakeClient(service, journal=path) as client, client.run(jobs(2), max_spend=0.25) as results:

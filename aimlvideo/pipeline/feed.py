@@ -25,6 +25,7 @@ PARALLEL_SUBMISSIONS = 200
 """Submissions of one run in flight at a time, at most."""
 JOBS_A_PASS = 8
 """Jobs that are read one after the other before everything else has its turn."""
+UNDER_WAY = "that of a job that is under way"
 
 log = logging.getLogger("aimlvideo")
 
@@ -90,7 +91,7 @@ class Feed:
         if ids_under_way is None or (entry.progress.stage in ENDED and not self._is_clip_missing(entry)):
             return True
         if entry.job.id in ids_under_way:
-            problem = Problem("id", "each id once at a time", "that of a job that is under way", job=entry.job.id)
+            problem = Problem("id", "each id once at a time", UNDER_WAY, job=entry.job.id)
             entry.end(InvalidJobs([problem]))
             return False
         entry.claim_id(ids_under_way)
