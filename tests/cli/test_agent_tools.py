@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -20,7 +21,9 @@ from aimlvideo.shell.files import video
 from aimlvideo.shell.journal.sqlite import open_journal
 from tests.fakes import MODEL, PRICE, FakeClient, FakeService, quick_downloads
 from tests.shell.files.test_media import picture
+from tests.shell.files.test_uploads import CLIP, FACE, PLACE, store
 
+__all__ = ["store"]
 PARAMS = {"prompt": "waves", "image_url": "https://example.com/a.png"}
 Tools = Callable[..., AbstractAsyncContextManager[AgentTools]]
 
@@ -281,6 +284,19 @@ async def test_a_file_beyond_the_limits_of_its_model_is_refused_before_it_is_bou
     assert not service.bodies
 
 
+@pytest.mark.parametrize("upload", [None, PLACE])
+async def test_a_large_file_is_refused_unless_there_is_a_place_for_it(
+    tools: Tools, store: dict[str, Any], service: FakeService, tmp_path: Path, upload: str | None
+) -> None:
+    (tmp_path / "mine.mp4").write_bytes(CLIP)
+    os.truncate(tmp_path / "mine.mp4", 200 * 2**20)
+    params = {"video_url": "mine.mp4", "image_url": "https://example.com/a.png"}
+    async with FakeClient(service, upload=upload) as client, AgentTools.open(client, tmp_path / "clips", 5.0) as agent:
+        error, words = (OverBudget, "price .* is not known") if upload else (InvalidJobs, "or a place for uploads")
+        with pytest.raises(error, match=words):
+            await agent.submit(FACE, params, "x")
+
+
 async def test_a_file_of_the_folder_is_sent(tools: Tools, service: FakeService, tmp_path: Path) -> None:
     (tmp_path / "mine.png").write_bytes(picture())
     async with tools() as agent:
@@ -323,6 +339,16 @@ async def test_a_clip_is_named_by_its_whole_path_and_what_is_no_clip_says_what_w
         with pytest.raises(UsageError, match="expected the id that `submit` returned"):
             agent.status("b")
         assert (await ended(agent, "a"))["file"] == str(tmp_path / "clips" / "a.mp4")
+
+
+async def test_an_agent_waits_no_longer_than_until_its_clip_is_sent_and_until_it_is_saved(tools: Tools) -> None:
+    async with tools() as agent:
+        began = anyio.current_time()
+        assert (await agent.submit(MODEL, PARAMS, "x"))["stage"] == "rendering"
+        assert anyio.current_time() - began < 3
+        rendering = FakeService().seconds
+        assert (await agent.wait("x", 50 + rendering))["stage"] == "saved"
+        assert anyio.current_time() - began < 20 + rendering
 
 
 async def test_a_wait_for_no_number_of_seconds_is_over_at_once(tools: Tools) -> None:

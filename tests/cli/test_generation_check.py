@@ -56,9 +56,9 @@ async def test_a_failed_generation_that_the_service_does_not_speak_of_is_not_kno
 
 
 async def test_a_failed_generation_that_another_key_has_bought_is_not_known_to_have_failed() -> None:
-    async with FakeClient(FakeService()) as client:
+    async with FakeClient(FakeService()) as client, FakeClient(FakeService(), api_key="another-key") as other:
         job, progress = failed(0)
-        for account, unknown in ((client.account, set()), ("0123abcd", {"job0"})):
+        for account, unknown in ((client.account, set()), (other.account, {"job0"})):
             record = Record(job, progress._replace(account=account))
             assert await _completed_since([record], client) == (set(), unknown)
 

@@ -45,6 +45,15 @@ async def test_a_dead_worker_stays_on_the_roll_for_three_heartbeats_and_for_a_mi
             assert (str(dead.worker) in await WorkerRegistry.ids(connection)) is stays, (heartbeat, silent)
 
 
+async def test_a_worker_that_leaves_counts_at_once_no_more(dsn: str) -> None:
+    other, ours = (WorkerRegistry(uuid4(), name) for name in ("other", "ours"))
+    async with Database(dsn).connection() as connection:
+        await other.appear(connection, {}, 30.0)
+        assert await ours.appear(connection, {}, 30.0) == 2
+        await other.leave(connection)
+        assert await ours.appear(connection, {}, 30.0) == 1
+
+
 def test_news_that_no_worker_has_sent_are_no_news() -> None:
     ours, theirs = WorkerRegistry(uuid4(), "ours"), str(uuid4())
     for odd in ("", "soon", "[" * 7000, "[]", "{}", '{"from": 1, "kind": "polls", "seconds": "soon"}'):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from math import inf
 from typing import Any
 
 import anyio
@@ -12,6 +13,7 @@ from psycopg import OperationalError
 
 from aimlvideo.distributed.shared_account import AccountLimits
 from aimlvideo.distributed.shared_limits import FRESH, PATIENCE, Permits, WorkerShares
+from aimlvideo.errors import SettingsError
 from aimlvideo.shell import clock
 
 LIMITS = AccountLimits(10, 4.0, 100.0, 30.0, None)
@@ -45,6 +47,22 @@ class AccountRate:
 @pytest.fixture
 def shares() -> WorkerShares:
     return WorkerShares(NO_DATABASE, lambda kind, seconds: None, LIMITS)
+
+
+async def test_each_refusal_that_a_worker_meets_is_passed_on_to_the_others() -> None:
+    told: list[tuple[str, float | None]] = []
+    shares, now = WorkerShares(NO_DATABASE, lambda *refusal: told.append(refusal), LIMITS), clock.loop()
+    shares.outstanding.on_rejected(now)
+    shares.submissions.on_rejected(now, 3.0)
+    shares.polls.on_rejected(now, None)
+    assert told == [("outstanding", None), ("submissions", 3.0), ("polls", None)]
+
+
+def test_limits_are_named_as_the_flags_that_set_them() -> None:
+    assert str(AccountLimits("auto", 5.0, None, 30.0, inf)) == "--max-outstanding auto --rate 5 --heartbeat 30"
+    assert str(AccountLimits(max_spend=12.5)) == "--max-spend 12.5"
+    with pytest.raises(SettingsError, match="--poll-rate is 0: expected a number above 0"):
+        AccountLimits(poll_rate=0)
 
 
 async def test_what_another_worker_was_refused_is_left_alone_for_as_long_as_the_service_asked_it(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from uuid import uuid4
 
 import anyio
 import pytest
-from psycopg import OperationalError
+from psycopg import Notify, OperationalError
 
 from aimlvideo.cli.shared_jobs import SharedJobs, _of_this_worker
 from aimlvideo.cli.terminal import Terminal
@@ -20,7 +21,7 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Budget, Standing, Verdict
 from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.queue import JobQueue, QueueEntry, enqueue_jobs
-from aimlvideo.distributed.registry import SharedDurations, WorkerRegistry
+from aimlvideo.distributed.registry import NEWS, SharedDurations, WorkerRegistry
 from aimlvideo.distributed.shared_account import Account, AccountLimits
 from aimlvideo.distributed.worker import JOBS_PER_TAKE, Stopped, Worker
 from aimlvideo.errors import DownloadFailed, InDoubt, OutOfPatience, OverBudget, Rejected, VideoError
@@ -206,6 +207,30 @@ async def test_what_a_worker_learns_is_shared_every_half_minute_and_not_at_its_e
         await worker.run()
         shared = SharedDurations(NOWHERE, await SharedDurations.read(queue.connection))
         assert round(shared.policy(JOB.model).endings) == 3, "what it learned last is not lost"
+
+
+async def test_what_another_worker_was_refused_narrows_this_one_and_no_other_news_does() -> None:
+    refused: list[tuple[str, float | None]] = []
+    news = json.dumps({"from": "another", "kind": "polls", "seconds": 3.0})
+    async with a_worker(Journal()) as worker:
+        fleet: Any = SimpleNamespace(on_rejected_elsewhere=lambda *refusal: refused.append(refusal))
+        worker.registry, worker.fleet = WorkerRegistry(uuid4(), "ours"), fleet
+        for channel, payload in ((NEWS, news), ("their_news", news.replace("3", "4")), (NEWS, "soon")):
+            worker._on_notify(Notify(channel, payload, 1))
+    assert refused == [("polls", 3.0)]
+
+
+async def test_a_worker_that_is_stopped_leaves_at_once_what_renders_and_a_download_after_half_a_minute() -> None:
+    rendering = SENT.to(Stage.RENDERING, generation_id="gen-0")
+    async with a_worker(Journal()) as worker, anyio.create_task_group() as tasks:
+        enter = worker.results.enter
+        outstanding = await enter(Record(JOB.with_id("outstanding"), rendering))
+        download = await enter(Record(JOB.with_id("download"), rendering.to(Stage.READY)))
+        tasks.start_soon(worker.stop)
+        await anyio.sleep(29)
+        assert (outstanding.ended, download.ended) == (True, False)
+        await anyio.sleep(2)
+        assert download.ended
 
 
 async def test_what_still_comes_of_a_request_is_not_written_once_another_worker_has_its_job() -> None:
