@@ -383,16 +383,14 @@ class VideoClient:
         Any number of calls may save into one folder at once; another process may not meanwhile.
         Raises InvalidJobs, Rejected, ContentRefused, Refused, GenerationFailed, InDoubt, OutOfPatience and their like.
         """
-        # What the first of two equal calls at a time has made is known to the second by a journal alone.
-        is_kept = output is not None or self._settings.journal is not None or self._lent.journal is not None
-        return await self._one(
-            lambda run: self._planned([single_job(model, id, params)], run), output, repeats=id is not None and is_kept
-        )
+        repeats = id is not None and (output is not None or self._has_journal)
+        return await self._one(lambda run: self._planned([single_job(model, id, params)], run), output, repeats=repeats)
 
     async def submit(self, model: str, *, id: str | None = None, **params: Any) -> Generation:  # noqa: A002
         """Buy one generation and return it at once, to be waited for by somebody else. Raises as `generate` does."""
         job = single_job(model, id, params)
-        result = await self._one(lambda run: self._planned([job], run), goal=Stage.RENDERING)
+        repeats = id is not None and self._has_journal
+        result = await self._one(lambda run: self._planned([job], run), goal=Stage.RENDERING, repeats=repeats)
         return Generation(result.generation_id or "", status="submitted")
 
     async def status(self, generation_id: str) -> Generation:
@@ -411,7 +409,7 @@ class VideoClient:
             return as_async([adopt_generation(run.spec.journal, *record)])
 
         try:
-            return await self._one(adopted, output, retries=True)
+            return await self._one(adopted, output, retries=True, repeats=output is not None)
         except InvalidJobs:
             if output is not None:
                 raise
@@ -545,6 +543,11 @@ class VideoClient:
         """The jobs by generation id that were accepted, without a journal, and not seen to end."""
         open_jobs = self._memory.open_jobs()
         return {record.progress.generation_id: record.job for record in open_jobs if record.progress.generation_id}
+
+    @property
+    def _has_journal(self) -> bool:
+        """Whether what the first of two equal calls at a time has made is known to the second."""
+        return self._settings.journal is not None or self._lent.journal is not None
 
     async def _one(
         self,

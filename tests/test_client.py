@@ -267,6 +267,20 @@ async def test_any_number_of_calls_may_wait_for_one_generation_at_a_time(tmp_pat
     assert len(service.posted_at) == 1
 
 
+async def test_equal_submissions_and_waits_into_a_folder_at_a_time_are_one_clip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick_downloads(monkeypatch)
+    service = FakeService(seconds=100, latency=0.5)
+    async with FakeClient(service, journal=tmp_path / "journal.sqlite3") as client:
+        sent = await asyncio.gather(*(client.submit(MODEL, id="waves", **PARAMS) for _ in range(3)))
+        assert {generation.id for generation in sent} == {"gen-0"}
+        results = await asyncio.gather(*(client.wait("gen-0", output=tmp_path / "clips") for _ in range(3)))
+    assert {result.path for result in results} == {tmp_path / "clips" / "waves.mp4"}
+    assert (tmp_path / "clips" / "results.jsonl").read_text().count("\n") == 1
+    assert len(service.posted_at) == 1
+
+
 @for_each("place", ["journal", "output"])
 async def test_equal_calls_at_a_time_are_one_clip_where_something_keeps_their_id(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str

@@ -18,7 +18,7 @@ from aimlvideo.core.jobs.job import Progress, Record, Result
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Budget
 from aimlvideo.core.run_stats import RunStats
-from aimlvideo.errors import ContentRefused, DiskFailed, OverBudget, UsageError, VideoError
+from aimlvideo.errors import ContentRefused, DiskFailed, InvalidJobs, OverBudget, UsageError, VideoError
 from aimlvideo.pipeline.budget_gate import BudgetGate
 from aimlvideo.pipeline.clip_names import ClipNames
 from aimlvideo.pipeline.crew import Crew
@@ -217,7 +217,9 @@ class Run:
         progress = entry.progress if error is None else entry.progress._replace(error=error)
         self.budget_gate.settle(entry)
         result = Result.of(entry.job, progress, None if self.spec.store else self.spec.folder, self.spec.save)
-        if self.spec.on_result is not None and (entry.moved or progress.stage not in (Stage.PLANNED, *ENDED)):
+        # What another run has under way, so that it is refused here, is that one's to write down.
+        is_told = entry.moved or not (progress.stage in (Stage.PLANNED, *ENDED) or isinstance(error, InvalidJobs))
+        if self.spec.on_result is not None and is_told:
             try:
                 self.spec.on_result(result)
             except DiskFailed as failure:
