@@ -8,7 +8,7 @@ costs no task here, and a worker outlives the engine's connection.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from itertools import islice
@@ -106,16 +106,31 @@ class JobQueue:
         rows = await (await self.connection.execute(renew, (ids, self._worker))).fetchall()
         return {*ids} - {one for (one,) in rows}
 
-    async def reclaim(self, places: Collection[QueueEntry]) -> None:
-        """Have again those of our places that the database has forgotten we took, and whose jobs we have begun."""
-        begun = (
-            "SELECT FROM aimlvideo_jobs WHERE id = convert_from(payload, 'UTF8') AND stage <> 'planned' AND owner = %s"
-        )
+    async def reclaim(self, places: Mapping[str, QueueEntry]) -> None:
+        """Have again those of our places that the database has forgotten we took, and whose jobs we have begun.
+
+        One that it does not have at all is made anew, for whoever takes over next.
+        """
+        begun = "FROM aimlvideo_jobs job WHERE stage NOT IN ('planned', 'saved', 'failed') AND owner = %s"
         again = (
-            f"UPDATE {self._table} SET status = 'picked', heartbeat = now(), queue_manager_id = %s "
-            f"WHERE id = ANY(%s) AND status = 'queued' AND EXISTS ({begun})"
+            f"UPDATE {self._table} SET status = 'picked', heartbeat = now(), queue_manager_id = %s WHERE id = ANY(%s) "
+            f"AND status = 'queued' AND EXISTS (SELECT {begun} AND job.id = convert_from(payload, 'UTF8'))"
         )
-        await self.connection.execute(again, (self._worker, [place.id for place in places], str(self._worker)))
+        worker = str(self._worker)
+        await self.connection.execute(again, (self._worker, [place.id for place in places.values()], worker))
+        live = f"SELECT FROM {self._table} WHERE dedupe_key = 'aimlvideo:' || job.id AND status IN ('queued', 'picked')"
+        lost = f"SELECT id {begun} AND id = ANY(%s) AND NOT EXISTS ({live})"
+        names = [name for (name,) in await (await self.connection.execute(lost, (worker, [*places]))).fetchall()]
+        if names:
+            await self._enqueue_begun(names)
+
+    async def _enqueue_begun(self, names: Sequence[str]) -> None:
+        count = len(names)
+        keys: list[str | None] = [f"aimlvideo:{name}" for name in names]
+        payloads: list[bytes | None] = [name.encode() for name in names]
+        ids = await self._queries.enqueue([CLIPS] * count, payloads, [0] * count, dedupe_key=keys, on_conflict="skip")
+        let_go = f"UPDATE {self._table} SET status = 'picked', heartbeat = 'epoch' WHERE id = ANY(%s)"
+        await self.connection.execute(let_go, ([one for one in ids if one is not None],))
 
     async def done(self, places: Sequence[QueueEntry], *, succeeded: bool) -> None:
         """Take jobs that have ended, with a clip or without, out of the queue."""

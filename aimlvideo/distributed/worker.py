@@ -264,7 +264,7 @@ class Worker:
         if now - self._last_tick > idle + self.heartbeat / 3:
             # First, and over the connection that is there: before others take what it has forgotten that we have begun.
             await self.journal.restore(queue.connection)
-            await queue.reclaim(self.places.values())
+            await queue.reclaim(self.places)
             await self._after_silence(now)
         self._last_tick = now
         if now - self._last_heartbeat >= self.heartbeat / 4:

@@ -175,7 +175,48 @@ async def test_what_was_bought_a_moment_before_a_standby_took_over_is_not_bought
     assert (stages(dsn), len(service.posted_at)) == ({"saved": 1}, 1)
 
 
+async def test_what_was_queued_and_bought_a_moment_before_a_standby_took_over_is_not_lost(
+    dsn: str, tmp_path: Path, service: FakeService
+) -> None:
+    def take_its_place() -> None:
+        with psycopg.connect(dsn) as db:
+            db.execute(OTHERS_OUT)
+            db.execute("DELETE FROM pgqueuer; DELETE FROM aimlvideo_jobs")
+
+    await queued(dsn, tmp_path, "a")
+    service.seconds = 3
+    async with opened(service, dsn, tmp_path) as worker:
+        with anyio.fail_after(PATIENCE):
+            async with task_group(wait=True) as tasks:
+                tasks.start_soon(worker.run)
+                while not worker.results.stats.stages[Stage.RENDERING]:  # noqa: ASYNC110 - nobody tells
+                    await anyio.sleep(0.02)
+                await worker.journal.synced()
+                await anyio.to_thread.run_sync(take_its_place)
+    assert (stages(dsn), len(service.posted_at)) == ({"saved": 1}, 1)
+
+
 RENDERING = Progress().to(Stage.SUBMITTING, request_id="av-1").to(Stage.RENDERING, generation_id="gen-1")
+
+
+async def test_a_job_that_a_standby_does_not_have_is_written_with_its_words_and_taken_over(dsn: str) -> None:
+    worker = uuid4()
+    with open_sync_journal(dsn) as book:
+        book.plan(JOB)
+        child = book.plan(JOB.with_id("two").with_params({"image_url": {"from": "one", "frame": "last"}})).job
+        enqueue_jobs(book.db, ["two"])
+        async with open_postgres_journal(dsn, str(worker)) as journal, JobQueue.open(dsn, worker) as queue:
+            places = await queue.take(1)
+            await journal.take(["two"])
+            journal.step(child, RENDERING)
+            await journal.synced()
+            book.db.execute("DELETE FROM pgqueuer; DELETE FROM aimlvideo_jobs")
+            assert await journal.restore(queue.connection) == {"two"}
+            assert await journal.restore(queue.connection) == set()
+            await queue.reclaim(places)
+            assert list(await queue.take_over(9)) == ["two"]
+            assert book.find("two") == Record(child, RENDERING)
+            assert book.db.execute("SELECT parents FROM aimlvideo_jobs").fetchall() == [(["one"],)]
 
 
 async def test_a_step_that_a_standby_lacks_what_went_before_it_is_written_all_the_same(dsn: str) -> None:

@@ -85,10 +85,20 @@ INTENTS = f"""
     UNION ALL SELECT id, verdict, expected, spent, committed FROM verdicts WHERE verdict <> 'admitted'
 """
 """Steps among which there are intents to buy: those that the account has no room or no money for are not written."""
+COLUMNS = ", ".join(PROGRESS_COLUMNS)
 FORGOTTEN = f"""
-    UPDATE aimlvideo_jobs AS job SET {ASSIGNED}, owner = %s FROM {NEW_STEPS}
-    WHERE job.id = new.id AND job.stage = 'planned' AND job.request_id IS NULL AND {ITS_OWN_GENERATION}
-        AND NOT EXISTS (SELECT FROM aimlvideo_attempts old WHERE old.job = job.id AND old.request_id = new.request_id)
+    INSERT INTO aimlvideo_jobs AS job (id, folder, asked, parents, price, owner, {COLUMNS}, counts)
+    SELECT id, folder, asked, parents, price, %s, {COLUMNS}, counts FROM json_to_recordset(%s::json) AS new(
+        id text, folder text, asked text, parents text[], price float8, counts text, {COLUMN_TYPES}
+    ) WHERE generation_id IS NULL OR NOT EXISTS (
+        SELECT FROM aimlvideo_jobs other WHERE other.generation_id = new.generation_id AND other.id <> new.id
+    )
+    ON CONFLICT (id) DO UPDATE SET {
+    ", ".join(f"{name} = EXCLUDED.{name}" for name in (*PROGRESS_COLUMNS, "counts", "owner"))
+}
+    WHERE job.stage = 'planned' AND job.request_id IS NULL AND job.asked = EXCLUDED.asked AND NOT EXISTS (
+        SELECT FROM aimlvideo_attempts old WHERE old.job = job.id AND old.request_id = EXCLUDED.request_id
+    )
     RETURNING job.id
 """
 """Writes what was begun into a database that knows nothing of it: what a person has settled is among the attempts."""
@@ -99,7 +109,6 @@ REPLACED = f"""
 SEE_PRICE = "SELECT aimlvideo_see_price(%s, %s)"
 FULL = "full"
 """The verdict where the account has no place for one more generation."""
-COLUMNS = ", ".join(PROGRESS_COLUMNS)
 TAKE = f"UPDATE aimlvideo_jobs SET owner = %s WHERE id = ANY(%s) RETURNING id, folder, asked, {COLUMNS}"
 UNREADABLE = (
     "out of the queue, as what is known of them is damaged: %s. When that is corrected, `aimlvideo enqueue` with their "
@@ -144,7 +153,7 @@ class PostgresJournal(SyncPostgresJournal, Journal):
         self._sample: Record | None = None
         self._pool = pool
         self._mine: set[str] = set()
-        self._known: dict[str, Progress] = {}  # how jobs of ours stood when they were read or written last
+        self._known: dict[str, Record] = {}  # how jobs of ours stood when they were read or written last
         self._waiting: dict[str, Progress] = {}
         self._being_written: dict[str, Progress] = {}
         self._replaced: list[tuple[str, Attempt]] = []
@@ -230,7 +239,7 @@ class PostgresJournal(SyncPostgresJournal, Journal):
         if unreadable := sorted({*names} - {record.job.id for record in records}):
             log.error(UNREADABLE, ", ".join(unreadable))
         self._mine.update(row[0] for row in rows)
-        self._known.update((job.id, progress) for job, progress in records)
+        self._known.update((record.job.id, record) for record in records)
         return records
 
     async def _read_parents(self, connection: Connection, records: list[Record]) -> list[Record]:
@@ -311,13 +320,14 @@ class PostgresJournal(SyncPostgresJournal, Journal):
         """Write down again what the database has forgotten of jobs of ours that were begun; return which those were.
 
         A standby that takes the place of its primary lacks the last seconds, unless it is a synchronous one: such a job
-        is planned there, in the queue, and would be bought again.
+        is planned there, in the queue, or not there at all, and would be bought again.
         """
-        begun = self._known.keys() if names is None else self._known.keys() & names
-        steps = [_row(name, self._known[name], False) for name in begun if self._known[name].has_attempt]
-        if not steps:
+        known = self._known.keys() if names is None else self._known.keys() & names
+        begun = [self._known[name] for name in known if self._known[name].progress.has_attempt]
+        if not begun:
             return set()
-        rows = await (await connection.execute(FORGOTTEN, (self.owner, _json_text(steps)))).fetchall()
+        values = _json_text([_whole_row(*record, self.price_of(record.job)) for record in begun])
+        rows = await (await connection.execute(FORGOTTEN, (self.owner, values))).fetchall()
         if rows:
             log.warning(
                 "the database had forgotten %d jobs that were begun, as a standby may that takes its primary's place: "
@@ -387,7 +397,9 @@ class PostgresJournal(SyncPostgresJournal, Journal):
         refusals = {
             name: Refusal(verdict, price, Standing(*sums)) for name, verdict, price, *sums in verdicts if verdict
         }
-        self._known |= {name: steps[name] for name, verdict, *_ in verdicts if not verdict}
+        for name in {name for name, *_ in verdicts} - refusals.keys():
+            if name in self._known:
+                self._known[name] = self._known[name]._replace(progress=steps[name])
         self._lose(unwritten - restored)
         self._sure_at = began
         for name in intents:
@@ -451,6 +463,12 @@ def _row(name: str, progress: Progress, is_intent: bool) -> dict[str, Any]:
     if (counts := Counts.of(progress)) is not None:
         row["counts"] = counts
     return {"id": name, **row}
+
+
+def _whole_row(job: VideoJob, progress: Progress, price: float | None) -> dict[str, Any]:
+    """Return a job with its progress as `FORGOTTEN` reads it."""
+    content = {"folder": str(job.folder) if job.folder else None, "asked": job.content(), "price": price}
+    return {**_row(job.id, progress, False), **content, "parents": sorted(parents(job)) or None}
 
 
 def _json_text(rows: list[dict[str, Any]]) -> str:
