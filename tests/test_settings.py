@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from aimlvideo.client import VideoClient
+from aimlvideo.core.catalog.catalog import load_catalog
+from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.polling.policy import FixedPolls
+from aimlvideo.core.wires.aimlapi import UNIVERSAL
 from aimlvideo.errors import SettingsError
 from aimlvideo.settings import Settings, _resolve_base_url, resolve_key
 from tests.cases import for_each
@@ -140,6 +143,14 @@ def test_a_service_that_nobody_knows_is_refused_with_those_there_are(service: st
 def test_the_wire_is_the_service_s() -> None:
     assert Settings(service="kling").chosen_service.name == "kling"
     assert Settings(legacy=True).chosen_service.name == "aimlapi"
+
+
+def test_a_model_is_submitted_where_the_catalogue_has_it_and_one_of_another_service_where_new_ones_are() -> None:
+    catalog = load_catalog()
+    wire = Settings(service="aimlapi").wire(lambda: catalog)
+    paths = {model: wire.submission(VideoJob(model.id), "av-1").path for model in catalog}
+    assert paths == {model: model.path if model.service == "aimlapi" else UNIVERSAL for model in catalog}
+    assert "/v2/generate/video/kling/generation" in paths.values()
 
 
 @for_each("poll", ["", "every", "every:", "every:0", "every:-1", "every:nan", "every:inf", "15", None])

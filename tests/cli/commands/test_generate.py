@@ -9,9 +9,26 @@ from typing import Any
 
 import pytest
 
-from aimlvideo.cli.commands.generate import _check_output, _placed
+from aimlvideo.cli.commands.generate import _check_output, _cost_of, _placed
+from aimlvideo.core.jobs.job import Result, VideoJob
+from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import UsageError
 from tests.cases import for_each
+
+
+@for_each(
+    ("cost", "said"),
+    [
+        ({"cost_usd": 0.5}, "0.50 USD"),
+        ({"cost_units": 3.5}, "3.5 of the service's units"),
+        ({"cost_usd": 0.5, "cost_units": 3.5}, "0.50 USD"),
+        ({}, "cost unknown"),
+    ],
+)
+def test_what_a_clip_cost_is_said_in_dollars_else_in_units_else_that_nobody_says(
+    cost: dict[str, float], said: str
+) -> None:
+    assert _cost_of(Result(VideoJob("m", id="a"), Stage.SAVED, **cost)) == said  # type: ignore[arg-type]
 
 
 def placed(params: str, pictures: str) -> dict[str, Any]:
