@@ -56,6 +56,20 @@ async def test_many_who_wait_ask_one_question_together() -> None:
     assert len(jobs.questions) < 300, "one for each who comes, and then one for all at a time"
 
 
+async def test_when_one_has_ended_the_others_are_asked_about_soon_again() -> None:
+    jobs = List(first=60.0, second=1000.0)
+    watch, heard = _EndWatch(jobs.read), list[float]()
+
+    async def second() -> None:
+        heard.append(await wait_for(watch, "second"))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(second)
+        ended = await wait_for(watch, "first")
+        jobs.ends["second"] = ended + 0.3
+    assert heard[0] - ended < 1
+
+
 async def test_who_comes_late_is_answered_at_once_and_who_leaves_is_forgotten() -> None:
     jobs = List(slow=100.0, ended=0.0)
     watch = _EndWatch(jobs.read)

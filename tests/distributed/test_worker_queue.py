@@ -327,6 +327,15 @@ async def test_a_job_that_was_lost_before_it_was_begun_is_begun_once_it_was_take
         assert (worker.still_ours(before), worker.still_ours(now), worker.still_ours(now)) == (False, True, False)
 
 
+async def test_a_job_that_was_lost_and_taken_anew_is_not_given_up_for_how_its_first_life_ended() -> None:
+    async with a_worker(Journal()) as worker:
+        await worker.results.enter(Record(JOB, SENT))
+        worker.lose("one")
+        worker.places["one"] = NONE
+        worker._ended(await anext(worker.results))
+        assert worker._ending == {}
+
+
 @for_each(
     ("verdict", "waits", "ends"),
     [(FULL, False, False), (Verdict.WAIT, True, False), (Verdict.OVER_BUDGET, False, True)],

@@ -228,12 +228,16 @@ def test_who_comes_back_is_told_each_change_once() -> None:
     assert news.since(5) == []
 
 
-def test_where_nobody_knows_what_has_changed_everybody_has_to_read_anew() -> None:
+def test_where_nobody_knows_what_has_changed_everybody_has_to_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aimlvideo.views.report.board.REMEMBERED", 2)
     news = ChangeLog()
-    news.changed("a")
+    for name in "ab":
+        news.changed(name)
     news.forget()
-    assert news.since(1) is None
     assert news.since(news.number) == []
+    news.changed("c")
+    assert news.since(2) is None
+    assert news.since(3) == ["c"]
 
 
 def test_who_was_away_too_long_has_to_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
