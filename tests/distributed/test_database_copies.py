@@ -21,6 +21,7 @@ from aimlvideo.pipeline import download
 from aimlvideo.shell.files.object_stores import open_worker_store
 from aimlvideo.shell.journal import postgres_schema
 from aimlvideo.shell.journal.postgres import open_postgres_journal
+from aimlvideo.shell.journal.postgres_connection import Connection
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from aimlvideo.shell.task_groups import task_group
 from tests.distributed.test_worker_money import opened, queued, stages, work_off
@@ -217,6 +218,30 @@ async def test_a_job_that_a_standby_does_not_have_is_written_with_its_words_and_
             assert list(await queue.take_over(9)) == ["two"]
             assert book.find("two") == Record(child, RENDERING)
             assert book.db.execute("SELECT parents FROM aimlvideo_jobs").fetchall() == [(["one"],)]
+
+
+class Heard:
+    """A connection that keeps what it was given."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.values: list[Any] = []
+
+    async def execute(self, statement: str, values: Any) -> Any:
+        self.values.append(values)
+        return await self._connection.execute(statement, values)
+
+
+async def test_jobs_that_the_database_knows_are_not_sent_to_it_again_however_large_they_are(dsn: str) -> None:
+    with open_sync_journal(dsn) as book:
+        job = book.plan(JOB).job
+    async with open_postgres_journal(dsn, "a") as journal, JobQueue.open(dsn, uuid4()) as queue:
+        await journal.take(["one"])
+        journal.step(job, RENDERING)
+        await journal.synced()
+        heard: Any = Heard(queue.connection)
+        assert await journal.restore(heard) == set()
+        assert heard.values == [(["one"],)]
 
 
 async def test_a_step_that_a_standby_lacks_what_went_before_it_is_written_all_the_same(dsn: str) -> None:

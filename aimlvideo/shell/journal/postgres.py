@@ -86,6 +86,12 @@ INTENTS = f"""
 """
 """Steps among which there are intents to buy: those that the account has no room or no money for are not written."""
 COLUMNS = ", ".join(PROGRESS_COLUMNS)
+UNKNOWN = """
+    SELECT name FROM unnest(%s::text[]) name WHERE NOT EXISTS (
+        SELECT FROM aimlvideo_jobs WHERE id = name AND (stage <> 'planned' OR request_id IS NOT NULL)
+    )
+"""
+"""Which of these jobs the database does not know to be begun."""
 FORGOTTEN = f"""
     INSERT INTO aimlvideo_jobs AS job (id, folder, asked, parents, price, owner, {COLUMNS}, counts)
     SELECT id, folder, asked, parents, price, %s, {COLUMNS}, counts FROM json_to_recordset(%s::json) AS new(
@@ -323,17 +329,19 @@ class PostgresJournal(SyncPostgresJournal, Journal):
         is planned there, in the queue, or not there at all, and would be bought again.
         """
         known = self._known.keys() if names is None else self._known.keys() & names
-        begun = [self._known[name] for name in known if self._known[name].progress.has_attempt]
-        if not begun:
-            return set()
-        values = _json_text([_whole_row(*record, self.price_of(record.job)) for record in begun])
-        rows = await (await connection.execute(FORGOTTEN, (self.owner, values))).fetchall()
-        if rows:
+        begun = [name for name in known if self._known[name].progress.has_attempt]
+        restored = set()
+        # One by one, and of those alone: jobs may be large, with pictures in them, and hardly ever is one forgotten.
+        for (name,) in await (await connection.execute(UNKNOWN, (begun,))).fetchall() if begun else ():
+            job, progress = self._known[name]
+            values = (self.owner, _json_text([_whole_row(job, progress, self.price_of(job))]))
+            restored.update(await (await connection.execute(FORGOTTEN, values)).fetchall())
+        if restored:
             log.warning(
                 "the database had forgotten %d jobs that were begun, as a standby may that takes its primary's place: "
-                "they are written down again", len(rows)
+                "they are written down again", len(restored)
             )  # fmt: skip
-        return {name for (name,) in rows}
+        return {name for (name,) in restored}
 
     async def write(self) -> None:
         """Write what is noted, in groups, for as long as the journal is open."""
