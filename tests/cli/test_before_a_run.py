@@ -104,14 +104,16 @@ def test_generate_refuses_a_withdrawn_model_and_a_key_without_the_scope(
     assert sandbox.stats()["posts"] == 0
 
 
+UNSHIPPED, LINK = "minimax/hailuo-02", "https://example.com/a.png"
+
+
 @pytest.fixture
 def unshipped(monkeypatch: pytest.MonkeyPatch) -> str:
     """Return a model that the service has, and that this release is made not to know."""
-    name = "minimax/hailuo-02"
     shipped = load_catalog()
-    without = Catalog({key: raw for key, raw in shipped._raw.items() if key != name})
+    without = Catalog({key: raw for key, raw in shipped._raw.items() if key != UNSHIPPED})
     monkeypatch.setattr(catalog, "_shipped", lambda: without)
-    return name
+    return UNSHIPPED
 
 
 def test_a_model_that_is_not_shipped_is_asked_for_by_check_run_and_generate_and_kept(
@@ -126,6 +128,16 @@ def test_a_model_that_is_not_shipped_is_asked_for_by_check_run_and_generate_and_
     made = command("run", jobs, "-o", tmp_path / "out", "--poll", "every:0.1")
     assert made.exit_code == 0, made.stderr
     made = command("generate", unshipped, "-p", "waves", "-o", tmp_path / "clip.mp4", "--poll", "every:0.1")
+    assert made.exit_code == 0, made.stderr
+    assert known_catalog().find(unshipped) is not None
+
+
+@pytest.mark.parametrize("words", ["run jobs.jsonl -o out", f"generate {UNSHIPPED} -p waves -i {LINK} -o clip.mp4"])
+def test_a_model_that_is_not_shipped_is_asked_for_by_whichever_command_comes_first(
+    command: Command, tmp_path: Path, unshipped: str, words: str
+) -> None:
+    write_jobs(tmp_path / "jobs.jsonl", {"id": "a", "model": unshipped, "prompt": "waves"})
+    made = command(*words.split(), "--poll", "every:0.1")
     assert made.exit_code == 0, made.stderr
     assert known_catalog().find(unshipped) is not None
 

@@ -233,6 +233,18 @@ async def test_a_worker_that_is_stopped_leaves_at_once_what_renders_and_a_downlo
         assert download.ended
 
 
+@pytest.mark.real_time
+async def test_what_a_worker_was_refused_is_passed_on_with_its_next_look_at_the_queue(dsn: str, tmp_path: Path) -> None:
+    async with an_opened_worker(dsn, tmp_path) as (worker, queue):
+        worker.refusals_to_broadcast.append(("polls", 3.0))
+        await queue.connection.execute(f"LISTEN {NEWS}")
+        await worker._keep_up(queue, 0.5)
+        (news,) = [news async for news in queue.connection.notifies(timeout=5, stop_after=1)]
+        assert worker.registry.refusal_of(news.payload) is None, "it is this worker's own"
+        assert WorkerRegistry(uuid4(), "another").refusal_of(news.payload) == ("polls", 3.0)
+        assert worker.refusals_to_broadcast == []
+
+
 async def test_what_still_comes_of_a_request_is_not_written_once_another_worker_has_its_job() -> None:
     journal = Journal()
     async with a_worker(journal) as worker:
