@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aimlvideo.client import VideoClient
-    from aimlvideo.core.jobs.job import Result, VideoJob
+    from aimlvideo.core.jobs.job import VideoJob
+    from aimlvideo.core.jobs.result import Result
     from aimlvideo.core.jobs.stages import Stage
     from aimlvideo.core.wires.base import Generation
     from aimlvideo.core.wires.http import Answer, Request, Transport
@@ -114,7 +115,7 @@ _HOMES = {
     "Refused": "aimlvideo.errors",
     "Rejected": "aimlvideo.errors",
     "Request": "aimlvideo.core.wires.http",
-    "Result": "aimlvideo.core.jobs.job",
+    "Result": "aimlvideo.core.jobs.result",
     "Run": "aimlvideo.pipeline.run",
     "ServiceError": "aimlvideo.errors",
     "SettingsError": "aimlvideo.errors",

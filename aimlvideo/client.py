@@ -23,8 +23,10 @@ from aimlvideo.core.arguments import check_argument
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.formatting import SecretText, preview
 from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS, NameTemplate, numbered_name, refuse_own_name
-from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress, Record
 from aimlvideo.core.jobs.request_ids import OwnIds
+from aimlvideo.core.jobs.result import Result
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Budget, Spending
 from aimlvideo.core.money.pricing import Prices, Pricing

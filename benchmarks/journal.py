@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from aimlvideo.core.jobs.file_names import file_name
-from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.core.jobs.request_ids import Intent
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.shell.journal.sqlite import SqliteJournal, open_journal

@@ -19,7 +19,7 @@ import anyio
 import pytest
 
 from aimlvideo.client import VideoClient
-from aimlvideo.core.jobs.job import Result
+from aimlvideo.core.jobs.result import Result
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import LinkDead, ServiceError
 from aimlvideo.pipeline import download

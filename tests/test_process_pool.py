@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from aimlvideo import Stage, VideoJob, errors
-from aimlvideo.core.jobs.job import ClipFile, Progress, Record, Result
+from aimlvideo.core.jobs.progress import ClipFile, Progress, Record
+from aimlvideo.core.jobs.result import Result
 from aimlvideo.core.wires.base import Generation
 from aimlvideo.errors import InvalidJobs, Problem, VideoError
 from tests.fakes import JOB, FakeClient, FakeService

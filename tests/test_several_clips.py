@@ -13,7 +13,7 @@ from aimlvideo import Stage, VideoClient, VideoJob
 from aimlvideo.cli.commands.recover import recover_journal
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.file_names import JOURNAL
-from aimlvideo.core.jobs.job import Progress
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal

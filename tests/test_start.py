@@ -14,7 +14,7 @@ import pytest
 import aimlvideo
 from aimlvideo import VideoJob
 from aimlvideo.core.jobs.file_names import JOURNAL
-from aimlvideo.core.jobs.job import Progress
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.shell.journal.sqlite import open_journal
 

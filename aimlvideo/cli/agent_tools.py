@@ -20,8 +20,10 @@ from aimlvideo.core.catalog.rules import file_limits
 from aimlvideo.core.catalog.validation import model_of
 from aimlvideo.core.formatting import exact_amount
 from aimlvideo.core.jobs.chains import chain_problems, parents
-from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.problems import is_writable
+from aimlvideo.core.jobs.progress import Progress, Record
+from aimlvideo.core.jobs.result import Result
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Standing, Verdict
 from aimlvideo.errors import InvalidJobs, OverBudget, Problem, UsageError, VideoError

@@ -13,7 +13,7 @@ from aimlvideo.cli.session import client_of
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
-from aimlvideo.core.jobs.job import Attempt, Progress, Record
+from aimlvideo.core.jobs.progress import Attempt, Progress, Record
 from aimlvideo.core.jobs.request_ids import Intent, is_whole
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.limits import RateLimiter

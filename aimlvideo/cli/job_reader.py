@@ -18,7 +18,8 @@ from aimlvideo.core.catalog.rules import file_limits
 from aimlvideo.core.catalog.validation import model_of
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.chains import chain_problems, clip_seconds, parents
-from aimlvideo.core.jobs.job import Record, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Record
 from aimlvideo.core.jobs.request_ids import OwnIds
 from aimlvideo.core.jobs.templates import expand
 from aimlvideo.core.media_types import MediaLimits

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from aimlvideo.core.jobs.file_names import JOURNAL
-from aimlvideo.core.jobs.job import Progress
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import UsageError

@@ -20,7 +20,8 @@ from aimlvideo.core.formatting import (
     redact_for_display,
 )
 from aimlvideo.core.jobs.file_names import RESULTS
-from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress, Record
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
 from aimlvideo.core.money.budget import Counts
 from aimlvideo.core.money.pricing import PRICES, Prices

@@ -24,7 +24,8 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
 from aimlvideo.core.formatting import command_line, pluralize
 from aimlvideo.core.jobs.file_names import JOURNAL, REPORT, RESULTS
-from aimlvideo.core.jobs.job import Record, Result
+from aimlvideo.core.jobs.progress import Record
+from aimlvideo.core.jobs.result import Result
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.pricing import PRICES, Prices
 from aimlvideo.core.service_clock import CLOCK_OFFSET, offset_remark

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from aimlvideo.cli.signals import interrupts_raised
 from aimlvideo.core.formatting import printable, without_passwords
-from aimlvideo.core.jobs.job import Result
+from aimlvideo.core.jobs.result import Result
 
 if TYPE_CHECKING:
     from aimlvideo.pipeline.run import Run

@@ -7,7 +7,8 @@ from enum import Enum
 from typing import NamedTuple
 
 from aimlvideo.core.catalog.catalog import Catalog
-from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Attempt, Progress, Record
 from aimlvideo.core.jobs.request_ids import UNKNOWN_CLOCK_MARGIN, Intent, is_for, is_whole
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.account import LogRow

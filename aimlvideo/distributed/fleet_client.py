@@ -10,7 +10,7 @@ from math import inf
 from typing import Any
 
 from aimlvideo.client import VideoClient
-from aimlvideo.core.jobs.job import Record
+from aimlvideo.core.jobs.progress import Record
 from aimlvideo.core.jobs.stages import OUTSTANDING
 from aimlvideo.core.money.budget import Budget, Spending
 from aimlvideo.distributed.registry import SharedDurations

@@ -20,8 +20,10 @@ from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.catalog.references import check_with_references
 from aimlvideo.core.catalog.validation import model_of
 from aimlvideo.core.jobs.chains import chain_problems
-from aimlvideo.core.jobs.job import Progress, Result, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.problems import is_writable
+from aimlvideo.core.jobs.progress import Progress
+from aimlvideo.core.jobs.result import Result
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.services import DEFAULT_SERVICE, service_of
 from aimlvideo.distributed.queue import enqueue_jobs, enqueue_stranded

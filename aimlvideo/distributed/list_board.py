@@ -9,7 +9,7 @@ from pathlib import Path
 
 import anyio
 
-from aimlvideo.core.jobs.job import Progress, Record
+from aimlvideo.core.jobs.progress import Progress, Record
 from aimlvideo.core.jobs.stages import ENDED
 from aimlvideo.distributed.shared_account import Account
 from aimlvideo.errors import DatabaseAway

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import anyio
 
-from aimlvideo.core.jobs.job import Record
+from aimlvideo.core.jobs.progress import Record
 from aimlvideo.distributed.database_copies import TOKEN, DatabaseCopyCheck
 from aimlvideo.distributed.fleet_client import FleetClient
 from aimlvideo.distributed.registry import SharedDurations, WorkerRegistry

@@ -18,7 +18,8 @@ import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 from psycopg import Notify
 
-from aimlvideo.core.jobs.job import Record, Result
+from aimlvideo.core.jobs.progress import Record
+from aimlvideo.core.jobs.result import Result
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Verdict
 from aimlvideo.distributed.database_copies import DatabaseCopyCheck

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-from aimlvideo.core.jobs.job import Record
+from aimlvideo.core.jobs.progress import Record
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
 from aimlvideo.core.money.budget import Budget, Counts, Standing, Verdict
 from aimlvideo.errors import OverBudget

@@ -15,7 +15,8 @@ import anyio
 
 from aimlvideo.core.jobs.chains import Reference, parents, references, with_references
 from aimlvideo.core.jobs.file_names import file_name
-from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress, Record
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import (
     DiskFailed,

@@ -13,7 +13,8 @@ from typing import BinaryIO
 import anyio
 
 from aimlvideo.core.jobs.file_names import numbered_name
-from aimlvideo.core.jobs.job import ClipFile, Progress, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import ClipFile, Progress
 from aimlvideo.core.jobs.recipe import recipe_of
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.limits import DownloadLimit

@@ -15,8 +15,10 @@ from aimlvideo.core.arguments import check_argument
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.formatting import preview, redact_for_display
 from aimlvideo.core.jobs.file_names import NameTemplate
-from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.problems import WRITABLE, secret_problems
+from aimlvideo.core.jobs.progress import Progress, Record
+from aimlvideo.core.jobs.result import Result
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.base import Generation
 from aimlvideo.errors import InvalidJobs, Problem, UsageError, VideoError

@@ -12,7 +12,8 @@ from typing import Any
 import anyio
 
 from aimlvideo.core.catalog.catalog import Catalog
-from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress, Record
 from aimlvideo.core.jobs.request_ids import MAX_DENIALS, is_whole
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.lost_submissions import (

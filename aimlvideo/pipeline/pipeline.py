@@ -14,7 +14,8 @@ from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.catalog.rules import file_limits
 from aimlvideo.core.catalog.validation import model_of
-from aimlvideo.core.jobs.job import Record, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Record
 from aimlvideo.core.jobs.request_ids import account_fingerprint
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.limits import ConcurrencyLimit, DownloadLimit, PollBudget, RateLimiter

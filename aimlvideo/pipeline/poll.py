@@ -12,7 +12,8 @@ from typing import Any
 
 import anyio
 
-from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.core.jobs.request_ids import CLOCKS_AGREE, Intent
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.limits import PollBudget

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 
-from aimlvideo.core.jobs.job import Progress, Record, VideoJob, texts_in
+from aimlvideo.core.jobs.job import VideoJob, texts_in
+from aimlvideo.core.jobs.progress import Progress, Record
 from aimlvideo.core.jobs.request_ids import Intent
 from aimlvideo.core.jobs.stages import WITHOUT_GENERATION, Stage
 from aimlvideo.core.media_types import MediaLimits

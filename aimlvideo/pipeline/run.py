@@ -14,7 +14,8 @@ import anyio
 from anyio.abc import TaskGroup
 
 from aimlvideo.core.formatting import pluralize
-from aimlvideo.core.jobs.job import Progress, Record, Result
+from aimlvideo.core.jobs.progress import Progress, Record
+from aimlvideo.core.jobs.result import Result
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Budget
 from aimlvideo.core.run_stats import RunStats

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from aimlvideo.core.jobs.job import Result, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.result import Result
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.shell.journal.base import Journal
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 
 from aimlvideo.core.formatting import redact_for_display
-from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.core.jobs.stages import Stage
 
 log = logging.getLogger("aimlvideo.steps")

@@ -14,7 +14,7 @@ from itertools import repeat, takewhile
 from typing import Any
 
 from aimlvideo.core.formatting import format_spent, redact_for_display
-from aimlvideo.core.jobs.job import Result
+from aimlvideo.core.jobs.result import Result
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.pipeline.run import Run
 from aimlvideo.views.snapshot import COLOURS, ORDER, RunSnapshot, RunWatcher

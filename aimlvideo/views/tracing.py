@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from aimlvideo.core.formatting import redact_for_display
-from aimlvideo.core.jobs.job import Progress
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
 from aimlvideo.pipeline.entry import Entry
 from aimlvideo.pipeline.run import Run

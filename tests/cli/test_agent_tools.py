@@ -14,7 +14,8 @@ import pytest
 from aimlvideo.cli import agent_tools
 from aimlvideo.cli.agent_tools import AgentTools
 from aimlvideo.core.jobs.file_names import JOURNAL
-from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import InvalidJobs, OverBudget, UsageError
 from aimlvideo.shell.files import video

@@ -12,7 +12,8 @@ import hypothesis
 import pytest
 
 from aimlvideo.cli.app import _Commands
-from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.shell.journal.sqlite import open_journal
 from tests.fakes import JOB, MODEL

@@ -8,7 +8,8 @@ import pytest
 
 from aimlvideo.cli.generation_check import PARALLEL_QUESTIONS, Settlement, _completed_since, _objection, completed_since
 from aimlvideo.cli.options import ServiceOptions
-from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress, Record
 from aimlvideo.core.jobs.request_ids import Intent
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.http import Answer

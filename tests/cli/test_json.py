@@ -16,7 +16,8 @@ from typer.testing import CliRunner, Result
 
 from aimlvideo.cli.app import app
 from aimlvideo.core.jobs.file_names import JOURNAL
-from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import ContentRefused, GenerationFailed
 from aimlvideo.sandbox import Sandbox

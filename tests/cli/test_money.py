@@ -23,7 +23,8 @@ from aimlvideo.cli.job_reader import JobReader
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
 from aimlvideo.core.jobs.file_names import JOURNAL
-from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.errors import DiskFailed, JournalError, LinkDead, Unclear, VideoError

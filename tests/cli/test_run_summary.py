@@ -10,7 +10,8 @@ import pytest
 from aimlvideo import Stage, VideoJob
 from aimlvideo.cli.run_summary import PRICES, RunSummary, dollars_to_go_on
 from aimlvideo.cli.session import REASONS_SHOWN, RunSession
-from aimlvideo.core.jobs.job import Progress, Record, Result
+from aimlvideo.core.jobs.progress import Progress, Record
+from aimlvideo.core.jobs.result import Result
 from aimlvideo.core.money.budget import Budget, Spending, Verdict
 from aimlvideo.core.money.pricing import Price, Prices, Pricing
 from aimlvideo.errors import GenerationFailed, InDoubt, LinkDead, OutOfPatience, OverBudget

@@ -15,7 +15,8 @@ from aimlvideo.cli.app import app
 from aimlvideo.cli.embedded_sandbox import sandbox_here
 from aimlvideo.cli.run_folder import SANDBOX, RunFolder
 from aimlvideo.core.jobs.file_names import JOURNAL
-from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.sandbox import Sandbox
 from aimlvideo.shell.journal.sqlite import open_journal

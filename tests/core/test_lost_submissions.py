@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from aimlvideo.core.catalog.catalog import Catalog, load_catalog
-from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress, Record
 from aimlvideo.core.jobs.request_ids import Intent, account_fingerprint
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.lost_submissions import (

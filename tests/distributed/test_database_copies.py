@@ -12,7 +12,8 @@ import anyio
 import psycopg
 import pytest
 
-from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress, Record
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.database_copies import DatabaseCopyCheck
 from aimlvideo.distributed.queue import JobQueue, enqueue_jobs

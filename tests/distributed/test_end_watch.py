@@ -6,7 +6,9 @@ import asyncio
 
 import anyio
 
-from aimlvideo.core.jobs.job import Progress, Result, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress
+from aimlvideo.core.jobs.result import Result
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.job_list import LONGEST, _EndWatch
 

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from aimlvideo.cli.shared_jobs import SharedJobs
-from aimlvideo.core.jobs.job import Progress
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.queue import JobQueue
 from aimlvideo.distributed.registry import WorkerRegistry

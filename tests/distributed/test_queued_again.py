@@ -18,7 +18,7 @@ from aimlvideo.cli.job_reader import ReaderOptions
 from aimlvideo.cli.options import ServiceOptions
 from aimlvideo.cli.shared_jobs import Consent, SharedJobs
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.core.jobs.job import Progress
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.job_list import JobList
 from aimlvideo.distributed.queue import JobQueue

@@ -19,7 +19,7 @@ from aimlvideo.cli.distributed_options import DatabaseOptions
 from aimlvideo.cli.job_reader import ReaderOptions
 from aimlvideo.cli.shared_jobs import SharedJobs, _of_all
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.core.jobs.job import Progress, Record
+from aimlvideo.core.jobs.progress import Progress, Record
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.registry import SharedDurations

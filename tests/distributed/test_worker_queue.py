@@ -16,7 +16,9 @@ from psycopg import Notify, OperationalError
 
 from aimlvideo.cli.shared_jobs import SharedJobs, _of_this_worker
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress, Record
+from aimlvideo.core.jobs.result import Result
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Budget, Standing, Verdict
 from aimlvideo.distributed.open_worker import open_worker

@@ -20,7 +20,8 @@ from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.core.catalog.openapi import Document, parsed_document
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.columns import PROGRESS_COLUMNS
-from aimlvideo.core.jobs.job import Result, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.result import Result
 from aimlvideo.core.links import data_of_link, resolve_link
 from aimlvideo.core.money.pricing import Prices
 from aimlvideo.core.money.reconcile import reconcile

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from aimlvideo.core.jobs.job import Attempt
+from aimlvideo.core.jobs.progress import Attempt
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import VideoError
 from aimlvideo.sandbox.behaviour import HOSTILE, STATIONS

@@ -9,7 +9,8 @@ import pytest
 
 from aimlvideo.cli.run_summary import RunSummary
 from aimlvideo.core.jobs.file_names import JOURNAL
-from aimlvideo.core.jobs.job import ClipFile, Progress, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import ClipFile, Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.errors import OutOfPatience, Refused

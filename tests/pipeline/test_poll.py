@@ -16,7 +16,8 @@ import anyio
 import pytest
 
 from aimlvideo import Stage
-from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.core.polling.policy import FixedPolls, LearnedPolls, PollState
 from aimlvideo.core.wires.answers import State
 from aimlvideo.core.wires.base import Generation

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress, Record
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import ContentRefused, GenerationFailed
 from aimlvideo.pipeline.retries import is_still_refused

@@ -12,7 +12,7 @@ import pytest
 
 from aimlvideo import Stage, VideoJob
 from aimlvideo.cli.run_summary import RunSummary
-from aimlvideo.core.jobs.job import Progress, Record
+from aimlvideo.core.jobs.progress import Progress, Record
 from aimlvideo.core.money.budget import Budget, Spending
 from aimlvideo.core.money.pricing import Price, Pricing
 from aimlvideo.core.wires.http import Answer

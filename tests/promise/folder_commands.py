@@ -14,7 +14,7 @@ from aimlvideo.cli.commands.resume import carry_on
 from aimlvideo.cli.reconciliation import reconcile_jobs
 from aimlvideo.cli.run_options import RunOptions
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.core.jobs.job import Record
+from aimlvideo.core.jobs.progress import Record
 from aimlvideo.core.jobs.request_ids import id_prefix
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import UsageError

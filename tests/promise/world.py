@@ -33,7 +33,8 @@ from aimlvideo.cli.run_folder import RunFolder
 from aimlvideo.cli.run_options import RunOptions
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.columns import PROGRESS_COLUMNS, progress_of
-from aimlvideo.core.jobs.job import Attempt, Record, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Attempt, Record
 from aimlvideo.core.jobs.request_ids import id_prefix
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.core.wires.http import Answer, Request

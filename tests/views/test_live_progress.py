@@ -24,7 +24,8 @@ import pytest
 from aimlvideo.cli.app import _normalized
 from aimlvideo.cli.options import LOCALHOST, read_address
 from aimlvideo.core.eta import Durations
-from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.limits import ConcurrencyLimit, PollBudget, RateLimiter
 from aimlvideo.core.money.budget import Budget

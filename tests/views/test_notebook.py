@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from aimlvideo.core.jobs.job import Result, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.result import Result
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import GenerationFailed
 from aimlvideo.shell.dataframe import to_frame

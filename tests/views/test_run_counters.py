@@ -17,7 +17,8 @@ from aimlvideo.core.formatting import (
     redact_for_display,
     strip_signatures,
 )
-from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.run_stats import RunStats
 from aimlvideo.errors import GenerationFailed

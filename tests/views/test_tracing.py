@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from aimlvideo import VideoClient, VideoJob
-from aimlvideo.core.jobs.job import Progress
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.pipeline import download
 from aimlvideo.pipeline.step_log import _step_seconds, log_step

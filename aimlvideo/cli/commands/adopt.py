@@ -14,7 +14,8 @@ from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.formatting import command_line
 from aimlvideo.core.jobs.file_names import file_name
-from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.services import DEFAULT_SERVICE, service_of
 from aimlvideo.errors import UsageError

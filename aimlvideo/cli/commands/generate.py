@@ -43,7 +43,9 @@ from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.catalog.references import check_with_references
 from aimlvideo.core.formatting import exact_amount, format_units, pluralize
 from aimlvideo.core.jobs.file_names import JOURNAL, clip_journal_name, is_plain_name, refuse_own_name
-from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress, Record
+from aimlvideo.core.jobs.result import Result
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Standing, Verdict, checked_limit
 from aimlvideo.errors import GenerationFailed, LinkDead, Rejected, UsageError, VideoError

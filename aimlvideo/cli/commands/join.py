@@ -14,7 +14,7 @@ from aimlvideo.cli.options import Folder, JsonObject, file_of
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.formatting import command_line, format_seconds, pluralize
 from aimlvideo.core.jobs.file_names import JOURNAL
-from aimlvideo.core.jobs.job import Progress
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.files.video import join_clips

@@ -12,7 +12,7 @@ from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import LOCALHOST, Folder, JsonObject, read_address
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS
-from aimlvideo.core.jobs.job import Result
+from aimlvideo.core.jobs.result import Result
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.files.output_folders import checked_folder
 from aimlvideo.shell.files.results_file import ResultsFile

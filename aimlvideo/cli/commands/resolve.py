@@ -16,7 +16,7 @@ from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.jobs.file_names import JOURNAL
-from aimlvideo.core.jobs.job import Progress, Record
+from aimlvideo.core.jobs.progress import Progress, Record
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.files.output_folders import open_folder_journal
 from aimlvideo.shell.journal.base import JournalReader

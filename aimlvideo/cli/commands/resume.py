@@ -17,7 +17,7 @@ from aimlvideo.cli.session import RunSession, client_of
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.jobs.file_names import NameTemplate
-from aimlvideo.core.jobs.job import Record
+from aimlvideo.core.jobs.progress import Record
 from aimlvideo.errors import ServiceError, UsageError, VideoError
 from aimlvideo.pipeline.retries import may_be_bought
 from aimlvideo.shell.files.output_folders import open_folder_journal

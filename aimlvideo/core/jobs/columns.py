@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from aimlvideo import errors
 from aimlvideo.core.jobs.file_names import is_plain_name
-from aimlvideo.core.jobs.job import Attempt, ClipFile, Progress
+from aimlvideo.core.jobs.progress import Attempt, ClipFile, Progress
 from aimlvideo.core.jobs.stages import WITHOUT_GENERATION, Stage
 from aimlvideo.errors import (
     ContentRefused,

@@ -10,8 +10,9 @@ from pathlib import PurePath
 from typing import Any
 
 from aimlvideo.core.formatting import strip_signatures
-from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.problems import without_secrets
+from aimlvideo.core.jobs.progress import Progress
 
 LONGEST_TEXT = 20_000
 """Characters of one value: the longest prompt that a model takes has 50,000, most clips' have fewer than 1,000."""

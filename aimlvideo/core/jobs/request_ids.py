@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 from math import inf
 from typing import NamedTuple, Self, TypeGuard
 
-from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress, Record
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import Problem
 

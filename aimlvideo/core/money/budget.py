@@ -10,7 +10,8 @@ from sys import float_info
 from typing import NamedTuple
 
 from aimlvideo.core.formatting import exact_amount, preview
-from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress, Record
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.errors import DownloadFailed, SettingsError
 

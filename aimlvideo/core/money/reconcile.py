@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from aimlvideo.core.formatting import format_units
-from aimlvideo.core.jobs.job import Attempt, Record
+from aimlvideo.core.jobs.progress import Attempt, Record
 from aimlvideo.core.jobs.request_ids import PREFIX_LENGTH, id_prefix
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.account import Charge, LogRow

@@ -15,7 +15,8 @@ import anyio
 
 from aimlvideo.core.formatting import command_line
 from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS
-from aimlvideo.core.jobs.job import ClipFile, Progress, Result
+from aimlvideo.core.jobs.progress import ClipFile, Progress
+from aimlvideo.core.jobs.result import Result
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.lost_submissions import LEAST_SETTLE
 from aimlvideo.core.money.budget import Spending

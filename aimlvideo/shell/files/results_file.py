@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from aimlvideo.core.jobs.job import Result
+from aimlvideo.core.jobs.result import Result
 from aimlvideo.errors import DiskFailed
 from aimlvideo.shell.descriptors import write_failure_advice
 from aimlvideo.shell.files.private_files import drop_link, new_file, no_follow, refuse_special, replacing

@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Attempt, Progress, Record
 from aimlvideo.errors import SettingsError
 
 SERVICE = "service"

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 
-from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.problems import changed_content_problem, changed_fields, duplicate_id_problem
+from aimlvideo.core.jobs.progress import Attempt, Progress, Record
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.errors import InvalidJobs
 from aimlvideo.shell.journal.base import CopyNumbers, Journal

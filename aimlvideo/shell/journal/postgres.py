@@ -22,7 +22,8 @@ from psycopg_pool import AsyncConnectionPool
 
 from aimlvideo.core.jobs.chains import parents
 from aimlvideo.core.jobs.columns import COLUMN_KINDS, PROGRESS_COLUMNS, Kind, columns_of
-from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Attempt, Progress, Record
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Counts, Standing
 from aimlvideo.errors import JournalError

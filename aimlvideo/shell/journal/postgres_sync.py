@@ -17,8 +17,9 @@ from psycopg.rows import dict_row
 
 from aimlvideo.core.jobs.chains import parents
 from aimlvideo.core.jobs.columns import PROGRESS_COLUMNS, attempt_of, columns_of, damaged_column, progress_of
-from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.problems import changed_content_problem, changed_fields, duplicate_id_problem
+from aimlvideo.core.jobs.progress import Attempt, Progress, Record
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Counts
 from aimlvideo.errors import InvalidJobs, JournalError, Problem

@@ -19,7 +19,7 @@ from typing import Any
 
 from aimlvideo.core.jobs.columns import PROGRESS_COLUMNS, columns_of, damaged_column
 from aimlvideo.core.jobs.file_names import is_plain_name
-from aimlvideo.core.jobs.job import ClipFile, Progress, Record, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.problems import (
     WRITABLE,
     changed_content_problem,
@@ -28,6 +28,7 @@ from aimlvideo.core.jobs.problems import (
     is_writable,
     unwritable_problem,
 )
+from aimlvideo.core.jobs.progress import ClipFile, Progress, Record
 from aimlvideo.core.jobs.request_ids import id_prefix, job_mark
 from aimlvideo.core.jobs.stages import WITHOUT_GENERATION, Stage
 from aimlvideo.core.wires.json_fields import as_timestamp

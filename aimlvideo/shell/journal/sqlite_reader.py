@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from aimlvideo.core.jobs.columns import PROGRESS_COLUMNS, attempt_of, progress_of
-from aimlvideo.core.jobs.job import Attempt, Record, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Attempt, Record
 from aimlvideo.core.jobs.request_ids import is_of_another_job
 from aimlvideo.errors import DiskFailed, DownloadFailed, JournalError, LinkDead
 from aimlvideo.shell.journal.base import MOST_EARLIER, JournalReader

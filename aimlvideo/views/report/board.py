@@ -16,7 +16,7 @@ import anyio
 from aiohttp import web
 
 from aimlvideo.core.jobs.file_names import JOURNAL
-from aimlvideo.core.jobs.job import Record
+from aimlvideo.core.jobs.progress import Record
 from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.core.links import LOOPBACK
 from aimlvideo.errors import SettingsError

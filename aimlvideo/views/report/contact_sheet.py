@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from math import ceil, sqrt
 from pathlib import Path
 
-from aimlvideo.core.jobs.job import Record
+from aimlvideo.core.jobs.progress import Record
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import DiskFailed, SettingsError, UsageError
 from aimlvideo.shell.files.private_files import replacing

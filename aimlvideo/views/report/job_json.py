@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 
 from aimlvideo import errors
 from aimlvideo.core.formatting import redact_for_display, strip_signatures
-from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.problems import without_secrets
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import has_unknown_cost
 from aimlvideo.core.wires.refusals import refuses_content

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from aimlvideo.cli.commands.generate import _check_output, _cost_of, _placed
-from aimlvideo.core.jobs.job import Result, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.result import Result
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import UsageError
 from tests.cases import for_each

@@ -22,8 +22,10 @@ from PIL import Image
 
 from aimlvideo.core.jobs import stages
 from aimlvideo.core.jobs.columns import PROGRESS_COLUMNS
-from aimlvideo.core.jobs.job import Progress, Result, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.core.jobs.request_ids import PREFIX_LENGTH, Intent, are_of_two_jobs, id_prefix
+from aimlvideo.core.jobs.result import Result
 from aimlvideo.core.jobs.stages import ENDED, STAGES, Stage
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import DiskFailed, GenerationFailed, InvalidJobs, LinkDead, Problem, UsageError, VideoError

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from aimlvideo.core.catalog.catalog import load_catalog
-from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress, Record
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Budget, Spending, Verdict
 from aimlvideo.core.money.pricing import Price, Prices, Pricing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aimlvideo.core.jobs.job import Progress
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.core.polling.policy import FixedPolls, LearnedPolls, PollState
 from tests.core.duration_models import lognormal_times, watch
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress, Record
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.account import Charge
 from aimlvideo.core.money.reconcile import reconcile

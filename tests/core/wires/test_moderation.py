@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aimlvideo.core.jobs.columns import columns_of, progress_of
-from aimlvideo.core.jobs.job import Progress
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.aimlapi import AimlApi
 from aimlvideo.core.wires.answers import State

@@ -11,7 +11,7 @@ from random import Random
 import pytest
 
 from aimlvideo import Answer, FunctionTransport, Request, VideoClient, VideoJob
-from aimlvideo.core.jobs.job import Progress
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.core.jobs.recipe import read_recipe, recipe_of
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.mp4_boxes import is_whole_mp4

@@ -13,7 +13,8 @@ import pytest
 
 from aimlvideo.cli.run_folder import RunFolder
 from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS
-from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import GenerationFailed, JournalError, SettingsError
 from aimlvideo.shell.files.output_folders import OpenFolders, open_folder_journal

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from aimlvideo.core.jobs.file_names import RESULTS, is_plain_name
-from aimlvideo.core.jobs.job import Progress, Result, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress
+from aimlvideo.core.jobs.result import Result
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.shell.files.private_files import new_file
 from aimlvideo.shell.files.results_file import ResultsFile

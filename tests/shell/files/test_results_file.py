@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from aimlvideo.core.jobs.job import Progress, Result, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress
+from aimlvideo.core.jobs.result import Result
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import DiskFailed, GenerationFailed, UsageError
 from aimlvideo.shell.files.results_file import ResultsFile

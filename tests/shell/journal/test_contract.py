@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from aimlvideo.core.jobs.job import Attempt, ClipFile, Progress, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Attempt, ClipFile, Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import has_unknown_cost
 from aimlvideo.errors import DiskFailed, DownloadFailed, GenerationFailed, InvalidJobs, LinkDead, Rejected

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import JournalError
 from aimlvideo.shell.journal.sqlite import open_journal

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.core.money.budget import Budget, Spending, Standing, Verdict
 from aimlvideo.errors import GenerationFailed, LinkDead

@@ -8,7 +8,8 @@ from typing import Any
 import anyio
 import pytest
 
-from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import InvalidJobs
 from aimlvideo.shell.journal.postgres import PostgresJournal, open_postgres_journal

@@ -15,7 +15,8 @@ import anyio
 import psycopg
 import pytest
 
-from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress, Record
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import DatabaseAway, SettingsError
 from aimlvideo.shell.journal import postgres_connection

@@ -22,7 +22,8 @@ import anyio
 import pytest
 from filelock import FileLock
 
-from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import DiskFailed, JournalError, VideoError
 from aimlvideo.shell.journal import sqlite_file as journal_file
@@ -394,7 +395,8 @@ def test_a_journal_that_was_closed_here_and_is_open_elsewhere_is_not_said_to_be_
 CHILD = """
 import asyncio, sys
 from pathlib import Path
-from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.shell.journal.sqlite import open_journal
 
@@ -446,7 +448,8 @@ def known_id(journal: SqliteJournal, number: int) -> str | None:
 FULL = """
 import asyncio, os, sys
 from pathlib import Path
-from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import DiskFailed
 from aimlvideo.shell.journal.sqlite import open_journal

@@ -12,7 +12,8 @@ from typing import Any
 import anyio
 
 from aimlvideo.core.jobs.file_names import file_name
-from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import ContentRefused, GenerationFailed, LinkDead, Rejected, VideoError
 from aimlvideo.shell.journal.sqlite import SqliteJournal, open_journal

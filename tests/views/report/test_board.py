@@ -15,7 +15,8 @@ import pytest
 from aiohttp import web
 from anyio.from_thread import start_blocking_portal
 
-from aimlvideo.core.jobs.job import Record, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Record
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Budget
 from aimlvideo.pipeline.entry import Entry

@@ -13,7 +13,8 @@ import anyio
 import pytest
 
 from aimlvideo.core.jobs.file_names import REPORT
-from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.shell.journal.sqlite import open_journal

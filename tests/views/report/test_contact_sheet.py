@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from aimlvideo.core.jobs.job import ClipFile, Progress, Record, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import ClipFile, Progress, Record
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.files.video import frame_png

@@ -15,7 +15,8 @@ import pytest
 from aimlvideo import VideoClient
 from aimlvideo.core.formatting import format_seconds
 from aimlvideo.core.jobs.file_names import REPORT
-from aimlvideo.core.jobs.job import ClipFile, Progress, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import ClipFile, Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.shell.journal.sqlite import open_journal

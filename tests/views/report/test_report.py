@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from aimlvideo.core.jobs.file_names import REPORT
-from aimlvideo.core.jobs.job import ClipFile, Progress, VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.progress import ClipFile, Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import ContentRefused, GenerationFailed, JournalError, LinkDead, VideoError
 from aimlvideo.shell.journal.sqlite import open_journal
