@@ -118,19 +118,16 @@ class JobQueue:
         )
         worker = str(self._worker)
         await self.connection.execute(again, (self._worker, [place.id for place in places.values()], worker))
-        live = f"SELECT FROM {self._table} WHERE dedupe_key = 'aimlvideo:' || job.id AND status IN ('queued', 'picked')"
-        lost = f"SELECT id {begun} AND id = ANY(%s) AND NOT EXISTS ({live})"
+        lost = f"SELECT id {begun} AND id = ANY(%s) AND NOT EXISTS ({_place_of(self._table)})"
         names = [name for (name,) in await (await self.connection.execute(lost, (worker, [*places]))).fetchall()]
         if names:
             await self._enqueue_begun(names)
 
     async def _enqueue_begun(self, names: Sequence[str]) -> None:
         count = len(names)
-        keys: list[str | None] = [f"aimlvideo:{name}" for name in names]
-        payloads: list[bytes | None] = [name.encode() for name in names]
+        keys, payloads = _keys_and_payloads(names)
         ids = await self._queries.enqueue([CLIPS] * count, payloads, [0] * count, dedupe_key=keys, on_conflict="skip")
-        let_go = f"UPDATE {self._table} SET status = 'picked', heartbeat = 'epoch' WHERE id = ANY(%s)"
-        await self.connection.execute(let_go, ([one for one in ids if one is not None],))
+        await self.connection.execute(_let_go(self._table), ([one for one in ids if one is not None],))
 
     async def done(self, places: Sequence[QueueEntry], *, succeeded: bool) -> None:
         """Take jobs that have ended, with a clip or without, out of the queue."""
@@ -207,10 +204,8 @@ class JobQueue:
 def enqueue_stranded(connection: psycopg.Connection[Any], names: Sequence[str]) -> int:
     """Queue those of these jobs that are planned and have no place, as nobody would ever take them; return how many."""
     table = SyncQueries(SyncPsycopgDriver(connection)).qbq.qualified.queue_table
-    # With their status, because the queue's index is of such places alone.
-    live = f"SELECT FROM {table} WHERE dedupe_key = 'aimlvideo:' || job.id AND status IN ('queued', 'picked')"
     lost = "SELECT id FROM aimlvideo_jobs job WHERE id = ANY(%s) AND stage = 'planned'"
-    rows = connection.execute(f"{lost} AND NOT EXISTS ({live}) ORDER BY seq", ([*names],))
+    rows = connection.execute(f"{lost} AND NOT EXISTS ({_place_of(table)}) ORDER BY seq", ([*names],))
     return enqueue_jobs(connection, [name for (name,) in rows])
 
 
@@ -228,21 +223,34 @@ def enqueue_jobs(
     added, waiting = 0, iter(names)
     while chunk := list(islice(waiting, CHUNK)):
         count = len(chunk)
-        keys: list[str | None] = [f"aimlvideo:{name}" for name in chunk]
-        payloads: list[bytes | None] = [name.encode() for name in chunk]
+        keys, payloads = _keys_and_payloads(chunk)
         if again:
             # Where the worker that saw a job end has not given its place up yet, it will: the job would be in none.
             connection.execute(f"DELETE FROM {table} WHERE dedupe_key = ANY(%s)", (keys,))
         ids = queries.enqueue([CLIPS] * count, payloads, [0] * count, dedupe_key=keys, on_conflict="skip")
         new = [one for one in ids if one is not None]
         if begun and new:
-            let_go = f"UPDATE {table} SET status = 'picked', heartbeat = 'epoch' WHERE id = ANY(%s)"
-            connection.execute(let_go, (new,))
+            connection.execute(_let_go(table), (new,))
         added += len(new)
     # After many new rows at once the planner's statistics are those of a short queue.
     if added >= CHUNK:
         connection.execute(f"ANALYZE {table}")
     return added
+
+
+def _place_of(table: str) -> str:
+    """Return the query for a job's place in the queue. With its status: the queue's index is of such places alone."""
+    return f"SELECT FROM {table} WHERE dedupe_key = 'aimlvideo:' || job.id AND status IN ('queued', 'picked')"
+
+
+def _keys_and_payloads(names: Sequence[str]) -> tuple[list[str | None], list[bytes | None]]:
+    """Return what the places of these jobs are known by, and what they say."""
+    return [f"aimlvideo:{name}" for name in names], [name.encode() for name in names]
+
+
+def _let_go(table: str) -> str:
+    """Return the statement that leaves places to whoever takes over next."""
+    return f"UPDATE {table} SET status = 'picked', heartbeat = 'epoch' WHERE id = ANY(%s)"
 
 
 def _by_job(rows: Iterable[Job]) -> dict[str, QueueEntry]:

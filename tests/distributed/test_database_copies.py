@@ -25,7 +25,7 @@ from aimlvideo.shell.journal.postgres import open_postgres_journal
 from aimlvideo.shell.journal.postgres_connection import Connection
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from aimlvideo.shell.task_groups import task_group
-from tests.distributed.test_worker_money import opened, queued, stages, work_off
+from tests.distributed.test_worker_money import opened, queued, stages, until, work_off
 from tests.fakes import FakeDownload, FakeService
 from tests.postgres_server import OTHERS_OUT
 from tests.waiting import PATIENCE
@@ -134,8 +134,7 @@ async def test_a_worker_under_which_an_older_copy_is_put_back_buys_nothing_more(
     async def put_back_meanwhile() -> None:
         async with task_group(wait=True) as tasks:
             tasks.start_soon(worker.run)
-            while not worker.results.stats.stages[Stage.RENDERING]:  # noqa: ASYNC110 - nobody tells
-                await anyio.sleep(0.02)
+            await until(worker, Stage.RENDERING)
             put_back(dsn)
 
     async with opened(service, dsn, tmp_path) as worker:
@@ -154,10 +153,21 @@ FORGET = """
 """What a standby that takes its primary's place lacks: that jobs were taken and bought, a moment ago."""
 
 
-def take_the_primarys_place(dsn: str) -> None:
-    with psycopg.connect(dsn) as db:
-        db.execute(OTHERS_OUT)
-        db.execute(FORGET)
+async def work_while_a_standby_takes_over(service: FakeService, dsn: str, folder: Path, forget: str) -> None:
+    """Let a worker end what is queued, while its job renders and a standby begins that has forgotten something."""
+
+    def take_the_primarys_place() -> None:
+        with psycopg.connect(dsn) as db:
+            db.execute(OTHERS_OUT)
+            db.execute(forget.encode())
+
+    async with opened(service, dsn, folder) as worker:
+        with anyio.fail_after(PATIENCE):
+            async with task_group(wait=True) as tasks:
+                tasks.start_soon(worker.run)
+                await until(worker, Stage.RENDERING)
+                await worker.journal.synced()
+                await anyio.to_thread.run_sync(take_the_primarys_place)
 
 
 async def test_what_was_bought_a_moment_before_a_standby_took_over_is_not_bought_again(
@@ -165,36 +175,16 @@ async def test_what_was_bought_a_moment_before_a_standby_took_over_is_not_bought
 ) -> None:
     await queued(dsn, tmp_path, "a")
     service.seconds = 2
-
-    async with opened(service, dsn, tmp_path) as worker:
-        with anyio.fail_after(PATIENCE):
-            async with task_group(wait=True) as tasks:
-                tasks.start_soon(worker.run)
-                while not worker.results.stats.stages[Stage.RENDERING]:  # noqa: ASYNC110 - nobody tells
-                    await anyio.sleep(0.02)
-                await worker.journal.synced()
-                await anyio.to_thread.run_sync(take_the_primarys_place, dsn)
+    await work_while_a_standby_takes_over(service, dsn, tmp_path, FORGET)
     assert (stages(dsn), len(service.posted_at)) == ({"saved": 1}, 1)
 
 
 async def test_what_was_queued_and_bought_a_moment_before_a_standby_took_over_is_not_lost(
     dsn: str, tmp_path: Path, service: FakeService
 ) -> None:
-    def take_its_place() -> None:
-        with psycopg.connect(dsn) as db:
-            db.execute(OTHERS_OUT)
-            db.execute("DELETE FROM pgqueuer; DELETE FROM aimlvideo_jobs")
-
     await queued(dsn, tmp_path, "a")
     service.seconds = 3
-    async with opened(service, dsn, tmp_path) as worker:
-        with anyio.fail_after(PATIENCE):
-            async with task_group(wait=True) as tasks:
-                tasks.start_soon(worker.run)
-                while not worker.results.stats.stages[Stage.RENDERING]:  # noqa: ASYNC110 - nobody tells
-                    await anyio.sleep(0.02)
-                await worker.journal.synced()
-                await anyio.to_thread.run_sync(take_its_place)
+    await work_while_a_standby_takes_over(service, dsn, tmp_path, "DELETE FROM pgqueuer; DELETE FROM aimlvideo_jobs")
     assert (stages(dsn), len(service.posted_at)) == ({"saved": 1}, 1)
 
 

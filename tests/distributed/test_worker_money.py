@@ -70,6 +70,12 @@ async def work_off(service: FakeService, dsn: str, folder: Path) -> None:
             await worker.run()
 
 
+async def until(worker: Worker, stage: Stage) -> None:
+    """Wait until a job of a worker has come so far."""
+    while not worker.results.stats.stages[stage]:  # noqa: ASYNC110 - nobody tells
+        await anyio.sleep(0.02)
+
+
 def generations(dsn: str) -> dict[str, tuple[str | None, Stage]]:
     with open_sync_journal(dsn) as journal:
         return {job.id: (progress.generation_id, progress.stage) for job, progress in journal.all_jobs()}
@@ -108,8 +114,7 @@ async def test_what_was_bought_without_a_limit_counts_at_its_price_under_one(
     service.seconds = 60
     async with opened(service, dsn, tmp_path) as worker, anyio.create_task_group() as tasks:
         tasks.start_soon(worker.run)
-        while not worker.results.stats.stages[Stage.RENDERING]:  # noqa: ASYNC110 - nobody tells
-            await anyio.sleep(0.02)
+        await until(worker, Stage.RENDERING)
         await worker.stop()
     await queued(dsn, tmp_path, "ab")
     service.seconds = 0.5
@@ -149,8 +154,7 @@ async def test_a_worker_asks_about_what_failed_before_it_buys_anew_what_is_queue
         service.posts.append(Unclear("reset"))
         async with opened(service, dsn, tmp_path) as worker, anyio.create_task_group() as tasks:
             tasks.start_soon(worker.run)
-            while not worker.results.stats.stages[Stage.IN_DOUBT]:  # noqa: ASYNC110 - nobody tells
-                await anyio.sleep(0.02)
+            await until(worker, Stage.IN_DOUBT)
             await worker.stop()
     service.broken.clear()
     await work_off(service, dsn, tmp_path)
@@ -209,8 +213,7 @@ async def test_a_job_that_another_worker_follows_with_the_generation_of_a_lost_a
     await queued(dsn, tmp_path, "b")
     async with opened(service, dsn, tmp_path) as worker, anyio.create_task_group() as tasks:
         tasks.start_soon(worker.run)
-        while not worker.results.stats.stages[Stage.RENDERING]:  # noqa: ASYNC110 - nobody tells
-            await anyio.sleep(0.02)
+        await until(worker, Stage.RENDERING)
         await worker.stop()
     with psycopg.connect(dsn, autocommit=True) as db:
         # As a proxy mixed up the answers: the other worker, which lives, waits for what is going to be a's.
